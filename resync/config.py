@@ -1,0 +1,98 @@
+"""One source of every default: frozen dataclasses shared by library, command line and training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# Derived constants of the analysis clock. The grids divide exactly.
+FPS = 25  # analysis frames a second
+SAMPLE_RATE = 16_000  # Hz, mono
+HOP = 160  # samples: one mel frame, and one step of the shift grid
+HOP_S = HOP / SAMPLE_RATE  # 0.01 s
+HOPS_PER_FRAME = SAMPLE_RATE // (FPS * HOP)  # 4 mel frames per picture frame
+WINDOW_FRAMES = 5  # picture frames in one window
+WINDOW_HOPS = WINDOW_FRAMES * HOPS_PER_FRAME  # 20 mel frames in one window, 0.2 s
+MEL_BANDS = 80
+
+assert SAMPLE_RATE == FPS * HOP * HOPS_PER_FRAME
+
+
+@dataclass(frozen=True)
+class MediaConfig:
+    """How the picture is read."""
+
+    max_side: int = 1280  # px; larger pictures are scaled down in the decoder
+
+
+@dataclass(frozen=True)
+class FaceConfig:
+    """How faces are found and followed."""
+
+    detector: str = "auto"
+    detect_every: int = 5  # frames; positions between are interpolated
+    detector_side: int = 320  # px, longer side of the detector's input; smaller pictures stay as they are
+    threads: int = 0  # processor threads of the detector; 0 = as many as there are cores
+    threshold: float = 0.5  # detector score under which a find is ignored
+    link_iou: float = 0.3  # overlap that joins two finds to one track
+    max_gap_s: float = 0.6  # a track may miss its face this long
+    min_track_s: float = 0.6  # shorter tracks are dropped
+    max_faces: int = 4  # tracks kept at one time, largest first
+    cut_threshold: float = 0.35  # histogram distance (0..1) that marks a shot cut
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """Geometry of the aligned mouth crop; saved with the weights."""
+
+    side_units: float = 1.7  # side of the square in face units, see crops.py
+    size: int = 64  # px, side of the network's input
+    unit_window_s: float = 1.0  # smoothing of the unit
+    landmark_median: int = 5  # frames
+    landmark_savgol: int = 9  # frames
+
+
+@dataclass(frozen=True)
+class MelConfig:
+    """Log-mel front end; saved with the weights."""
+
+    bands: int = MEL_BANDS
+    window: int = 400  # samples, 25 ms
+    hop: int = HOP
+    fft: int = 512
+    low_hz: float = 55.0
+    high_hz: float = 7600.0
+    floor: float = 1e-7  # power added before the logarithm
+
+
+@dataclass(frozen=True)
+class CurveConfig:
+    """How scores become one curve."""
+
+    range_s: float = 0.6  # shifts from -range_s to +range_s are tried
+    smooth_frames: int = 5  # running mean of P over time, for the offscreen ratio
+    smooth_hops: float = 2.0  # Gaussian sigma over shifts, in hops
+
+
+@dataclass(frozen=True)
+class DecideConfig:
+    """When an answer is given; see decide.py for what each number guards."""
+
+    in_sync_ms: float = 40.0  # |delay| up to this is called in sync
+    min_probability: float = 0.3
+    min_distinct: float = 0.05
+    min_speech_s: float = 0.6
+    edge_ms: float = 30.0
+    segment_s: float = 8.0
+    max_spread_ms: float = 120.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything `resync.analyze` can be told."""
+
+    media: MediaConfig = field(default_factory=MediaConfig)
+    faces: FaceConfig = field(default_factory=FaceConfig)
+    curve: CurveConfig = field(default_factory=CurveConfig)
+    decide: DecideConfig = field(default_factory=DecideConfig)
+    device: str = "auto"
+    weights: str | None = None

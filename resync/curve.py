@@ -1,0 +1,130 @@
+"""Scores of every frame at every shift, and the one smoothed probability curve made of them.
+
+NumPy and SciPy only. A delay is in hops of 10 ms, positive when the sound is late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
+from scipy.special import expit
+
+from .config import HOP_S, HOPS_PER_FRAME, CurveConfig
+
+
+@dataclass(frozen=True)
+class Scores:
+    """P(in sync) of each picture window at each delay.
+
+    probability: float32 [frames, delays], NaN where there is no sound; delays: int [delays] in
+    hops; time_s: float [frames], start of the window; weight: float [frames], share of the
+    window's sound that carries speech (0..1), with which the frame votes.
+    """
+
+    probability: np.ndarray
+    delays: np.ndarray
+    time_s: np.ndarray
+    weight: np.ndarray
+
+    @staticmethod
+    def join(parts: list[Scores]) -> Scores:
+        """Put scores of several stretches one after the other."""
+        columns = ((getattr(p, name) for p in parts) for name in ("probability", "time_s", "weight"))
+        probability, time_s, weight = (np.concatenate(list(c)) for c in columns)
+        return Scores(probability, parts[0].delays, time_s, weight)
+
+
+class Peak(NamedTuple):
+    """The best delay of a curve: seconds (sound late positive), height, index, and the best height elsewhere."""
+
+    delay_s: float
+    height: float
+    index: int
+    runner_up: float
+
+
+def delay_grid(range_s: float) -> np.ndarray:
+    """All delays tried, in hops: int [2 n + 1]."""
+    reach = round(range_s / HOP_S)
+    return np.arange(-reach, reach + 1)
+
+
+def pair_cosines(mouth: np.ndarray, sound: np.ndarray, first_hop: np.ndarray, delays: np.ndarray) -> np.ndarray:
+    """Cosine of picture window f with the sound window `delays[d]` hops later: [f, d], NaN outside the sound.
+
+    mouth: [n, E] unit embeddings; sound: [m, E], one each hop; first_hop: int [n], the hop that
+    begins together with each picture window.
+    """
+    at = first_hop[:, None] + delays[None]
+    inside = (at >= 0) & (at < len(sound))
+    cosine = np.full(at.shape, np.nan, np.float32)
+    if len(mouth) and len(sound):
+        low, high = max(0, at.min()), min(len(sound), at.max() + 1)
+        table = mouth @ sound[low:high].T
+        rows = np.broadcast_to(np.arange(len(mouth))[:, None], at.shape)
+        cosine[inside] = table[rows[inside], at[inside] - low]
+    return cosine
+
+
+def curve(scores: Scores, config: CurveConfig = CurveConfig()) -> np.ndarray:
+    """One probability per delay: the mean log-odds over frames that carry speech, smoothed over delays.
+
+    Returns float [delays] in 0..1; NaN everywhere when no frame has a vote. The mean is taken
+    of log-odds because each frame is evidence of its own; `expit` makes it a probability again.
+    """
+    odds = log_odds(scores.probability)
+    seen = np.isfinite(odds)
+    weight = scores.weight[:, None] * seen
+    total = weight.sum(0)
+    if not total.max(initial=0) > 0:
+        return np.full(len(scores.delays), np.nan)
+    mean = np.where(seen, odds, 0).T @ scores.weight / np.maximum(total, 1e-9)
+    # Delays that few frames could try are not comparable with the rest.
+    mean = np.where(total >= 0.5 * total.max(), mean, np.nanmin(mean))
+    return expit(gaussian_filter1d(mean, config.smooth_hops, mode="nearest"))
+
+
+def log_odds(probability: np.ndarray) -> np.ndarray:
+    """log(P / (1 - P)), finite for 0 and 1."""
+    p = np.clip(probability, 1e-6, 1 - 1e-6)
+    return np.log(p / (1 - p))
+
+
+def peak(values: np.ndarray, delays: np.ndarray, apart_s: float = 0.12) -> Peak:
+    """Highest point of a curve, finer than its grid by a parabola; runner-up is the best beyond `apart_s`."""
+    i = int(np.argmax(values))
+    step = 0.0
+    if 0 < i < len(values) - 1:
+        left, top, right = values[i - 1 : i + 2]
+        bend = left - 2 * top + right
+        step = 0.5 * (left - right) / bend if bend < 0 else 0.0
+    far = np.abs(delays - delays[i]) * HOP_S > apart_s
+    runner_up = float(values[far].max()) if far.any() else 0.0
+    return Peak((float(delays[i]) + step) * HOP_S, float(values[i]), i, runner_up)
+
+
+def at_delay(scores: Scores, delay_s: float, config: CurveConfig = CurveConfig()) -> np.ndarray:
+    """Smoothed P(in sync) of each frame at one delay: [frames], NaN where there is no sound there."""
+    column = int(np.argmin(np.abs(scores.delays - delay_s / HOP_S)))
+    p = scores.probability[:, column].astype(float)
+    known = np.isfinite(p).astype(float)
+    size = min(config.smooth_frames, max(1, len(p)))
+    total = uniform_filter1d(np.nan_to_num(p), size, mode="nearest")
+    count = uniform_filter1d(known, size, mode="nearest")
+    return np.where(known > 0, total / np.maximum(count, 1e-9), np.nan)
+
+
+def speech_weight(speech: np.ndarray, first_hop: np.ndarray, hops: int) -> np.ndarray:
+    """Share of speech (bool per hop) in the `hops` that begin at each first_hop: float [n]."""
+    total = np.concatenate([[0], np.cumsum(speech)])
+    start = np.clip(first_hop, 0, len(speech))
+    stop = np.clip(first_hop + hops, 0, len(speech))
+    return (total[stop] - total[start]) / hops
+
+
+def frame_hops(frames: np.ndarray) -> np.ndarray:
+    """Hop at which each picture frame begins."""
+    return np.asarray(frames) * HOPS_PER_FRAME

@@ -1,0 +1,41 @@
+"""What can go wrong, by name.
+
+Every error a user can cause is a `ResyncError` whose text is one line that names the file
+and the way out. The command line prints that line and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class ResyncError(Exception):
+    """Base of all errors that are reported to the user as one line."""
+
+    exit_code = 1
+
+
+class MediaError(ResyncError):
+    """The input cannot be opened, or has no picture or no sound."""
+
+
+class OutputError(ResyncError):
+    """The output cannot be written where it was asked for."""
+
+
+class RemuxError(ResyncError):
+    """The ffmpeg program is missing or refused the file."""
+
+
+class DetectorError(ResyncError):
+    """A face detector or its model is not available."""
+
+
+class WeightsError(ResyncError):
+    """The network's weights are missing, damaged or of another shape."""
+
+
+class DeviceError(ResyncError):
+    """The requested compute device is not there."""
+
+
+class DataError(ResyncError):
+    """A training folder, index or cache cannot be used."""

@@ -1,0 +1,394 @@
+"""Moving the sound of a file against its picture without touching anything else.
+
+The picture is always copied bit for bit. The sound is copied too, with other timestamps, unless
+the container cannot hold the move or the caller asks for it to be baked into the samples.
+`build_command` says what ffmpeg is told; `shift_sound` runs it beside the target, checks what came
+out and only then gives it its name.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import secrets
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+from resync.errors import MediaError, OutputError, RemuxError
+from resync.media import AudioInfo, MediaInfo, probe
+
+#: Containers with edit lists: sound before zero is hidden in the file, to the sample.
+_EDIT_LISTS = frozenset({".mp4", ".m4v", ".mov", ".3gp", ".3g2"})
+#: Containers whose timestamps hold an offset between sound and picture (measured). AVI and MXF
+#: hold none, Ogg loses up to a packet; those and unknown ones get the move baked into the samples.
+_HOLDS_OFFSET = _EDIT_LISTS | {
+    ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".flv", ".wmv", ".asf", ".nut",
+}  # fmt: skip
+_TAKES_ATTACHMENTS = frozenset({".mkv", ".mka", ".mk3d"})
+_MOVIE_TIMESCALE = 90_000  # Hz; ffmpeg's own choice, 1000 Hz, would round a late start to 1 ms
+
+#: Encoder for what a decoder of this name reads; any pcm_* encodes itself.
+_ENCODERS = {
+    "aac": "aac", "aac_fixed": "aac", "aac_latm": "aac", "ac3": "ac3", "ac3_fixed": "ac3", "alac": "alac",
+    "eac3": "eac3", "flac": "flac", "libopus": "libopus", "libvorbis": "libvorbis", "mp2": "mp2",
+    "mp2float": "mp2", "mp3": "libmp3lame", "mp3float": "libmp3lame", "opus": "libopus",
+    "vorbis": "libvorbis", "wmav1": "wmav2", "wmav2": "wmav2",
+}  # fmt: skip
+#: Encoders for containers that are particular, the best for them first.
+_PCM = ("pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_u8")
+_ALLOWED = {
+    ".avi": ("libmp3lame", "mp2", "ac3", "aac", "flac", *_PCM),
+    ".flv": ("aac", "libmp3lame"),
+    ".mpeg": ("mp2", "libmp3lame", "ac3"),
+    ".mpg": ("mp2", "libmp3lame", "ac3"),
+    ".mxf": _PCM[:2],
+    ".ogg": ("libvorbis", "libopus", "flac"),
+    ".ogv": ("libvorbis", "libopus", "flac"),
+    ".vob": ("ac3", "mp2", "libmp3lame"),
+    ".webm": ("libopus", "libvorbis"),
+}
+#: Samples an encoder puts before the sound. Only AVI has no way to tell players to skip them.
+_AVI_PRIMING = {"aac": 1024, "libmp3lame": 1105, "mp2": 481, "ac3": 256}
+_LOSSLESS = ("pcm_", "flac", "alac")
+_FLOOR_BITS, _UNKNOWN_BITS = 64_000, 96_000  # bit/s a channel: at least, and when the source's is unknown
+_MP2_BITS = tuple(1000 * k for k in (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384))
+_MAX_BITS = {"libmp3lame": 320_000, "ac3": 640_000}
+_MAX_BITS_A_CHANNEL = {"libopus": 256_000, "wmav2": 96_000}
+
+#: Names that an MP4 writes in its usual place; any other needs a key table.
+_MP4_TAGS = frozenset(
+    "major_brand minor_version compatible_brands creation_time encoder title artist album_artist composer "
+    "album date comment genre copyright grouping lyrics description synopsis show episode_id network "
+    "keywords episode_sort season_number media_type hd_video gapless_playback compilation track disc tmpo "
+    "rating location sort_name sort_artist sort_album sort_album_artist sort_composer sort_show".split()
+)
+_DISCARD_ALL = 48  # libav's AVDISCARD_ALL
+_CHECKED_KINDS = ("video", "audio", "subtitle", "attachment")
+
+
+@dataclass(frozen=True)
+class Remuxed:
+    """What was written: `command` as run, but for the temporary name; `notes` for the user, one line each."""
+
+    path: Path
+    command: tuple[str, ...]
+    reencoded: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What the command must know beyond picture and sound.
+
+    left_out: numbers of streams not to copy; attached: (file, name, MIME type) of pictures to
+    attach; attachments: how many attachments are copied; own_tags: the file has unusual metadata.
+    """
+
+    left_out: tuple[int, ...] = ()
+    attached: tuple[tuple[Path, str, str], ...] = ()
+    attachments: int = 0
+    own_tags: bool = False
+
+
+def ffmpeg_exe() -> str:
+    """The ffmpeg program that comes with imageio-ffmpeg. Raises RemuxError when there is none."""
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise RemuxError(
+            "no ffmpeg program found; run `pip install imageio-ffmpeg` or set IMAGEIO_FFMPEG_EXE to one"
+        ) from error
+
+
+def is_baked(info: MediaInfo, dst: str | Path, shift_s: float, reencode: bool) -> bool:
+    """Whether the sound is encoded anew: asked for, or timestamps cannot do the move.
+
+    AVI counts time in whole packets of sound (24 ms), so moves from it would be rounded to those.
+    """
+    unable = _suffix(dst) not in _HOLDS_OFFSET or info.format == "avi"
+    return reencode or (shift_s != 0 and unable)
+
+
+def build_command(
+    ffmpeg: str, info: MediaInfo, dst: str | Path, shift_s: float, reencode: bool, extras: Extras = Extras()
+) -> list[str]:
+    """Arguments for ffmpeg that write `info.path` to `dst` with all sound `shift_s` seconds later."""
+    suffix = _suffix(dst)
+    baked = is_baked(info, dst, shift_s, reencode)
+    command = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-protocol_whitelist", "file"]
+    if info.format == "avi":
+        command += ["-fflags", "+genpts"]  # AVI may leave pictures without a timestamp
+    wait_s = _wait_s(info, dst, shift_s, baked)
+    if wait_s:
+        command += ["-itsoffset", f"{wait_s:.6f}"]
+    command += ["-i", f"file:{info.path}", "-map", "0"]
+    for index in extras.left_out:
+        command += ["-map", f"-0:{index}"]
+    # Flags as they are ("+0" adds none): left alone, ffmpeg would make some stream the default.
+    command += ["-c", "copy", "-copy_unknown", "-map_metadata", "0", "-disposition", "+0"]
+    if baked:
+        for number, track in enumerate(info.audio):
+            command += _encode(number, track, suffix, shift_s)
+    elif shift_s:
+        move = f"round({shift_s:.6f}/TB)"
+        command += ["-bsf:a", f"setts=pts=PTS+{move}:dts=DTS+{move}"]
+    for number, (file, name, mime) in enumerate(extras.attached, start=extras.attachments):
+        command += ["-attach", f"file:{file}"]
+        command += [f"-metadata:s:t:{number}", f"filename={name}", f"-metadata:s:t:{number}", f"mimetype={mime}"]
+    if suffix in _EDIT_LISTS:
+        tags = "+use_metadata_tags" if extras.own_tags or suffix == ".mov" else ""
+        command += ["-movflags", f"+faststart{tags}", "-movie_timescale", str(_MOVIE_TIMESCALE)]
+    if suffix == ".m4v":
+        command += ["-f", "mp4"]  # ffmpeg would take the iPod's kind, which holds fewer codecs
+    return [*command, f"file:{dst}"]
+
+
+def shift_sound(
+    src: str | Path,
+    dst: str | Path,
+    shift_ms: float,
+    *,
+    reencode: bool = False,
+    overwrite: bool = False,
+    info: MediaInfo | None = None,
+) -> Remuxed:
+    """Write `src` to `dst` with every sound track played `shift_ms` later (earlier if negative).
+
+    `info` saves a probe of `src`. Raises MediaError for a bad source, OutputError for a bad
+    target, RemuxError when ffmpeg fails; then nothing is left behind.
+    """
+    if not math.isfinite(shift_ms):
+        raise ValueError(f"shift_ms is {shift_ms}")
+    src, dst = Path(src), Path(dst)
+    info = info or probe(src)
+    _check_target(src, dst, overwrite)
+    _check_sound(info, dst, shift_ms / 1000, reencode)
+    program = ffmpeg_exe()
+    target = Path(os.path.realpath(dst))  # write through a link, like cp
+    part = target.with_name(f".resync-{secrets.token_hex(4)}{target.suffix}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="resync-") as folder:
+            extras, spare = _look_at_extras(src, dst, Path(folder))
+            arguments = (shift_ms / 1000, reencode)
+            notes = _notes(info, dst, *arguments)
+            try:
+                _run(build_command(program, info, part, *arguments, extras), src, dst)
+            except RemuxError:
+                if not spare:
+                    raise
+                extras = replace(extras, left_out=extras.left_out + spare)
+                _run(build_command(program, info, part, *arguments, extras), src, dst)
+                notes.append(f"{len(spare)} data track(s) left out: {dst.suffix} cannot take them as they are")
+            command = build_command(program, info, dst, *arguments, extras)
+        notes += _check_result(info, part, dst)
+        part.chmod(part.stat().st_mode & (src.stat().st_mode | 0o600))  # never more open than the source
+        os.replace(part, target)
+    except OSError as error:
+        raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return Remuxed(dst, tuple(command), is_baked(info, dst, *arguments), tuple(notes))
+
+
+# --- the command's parts ---------------------------------------------------------------------------
+
+
+def _suffix(path: str | Path) -> str:
+    return Path(path).suffix.lower()
+
+
+def _sound_starts_s(info: MediaInfo) -> float:
+    return min((track.start_s for track in info.audio), default=0.0)
+
+
+def _wait_s(info: MediaInfo, dst: str | Path, shift_s: float, baked: bool) -> float:
+    """How much later everything is written, so that no sound lies before zero; 0 with edit lists."""
+    if baked or _suffix(dst) in _EDIT_LISTS:
+        return 0.0
+    return max(0.0, -(_sound_starts_s(info) + shift_s))
+
+
+def _encode(number: int, track: AudioInfo, suffix: str, shift_s: float) -> list[str]:
+    """Options that encode output sound track `number` with the move in its samples."""
+    encoder = _encoder(track, suffix)
+    priming = _AVI_PRIMING.get(encoder, 0) if suffix == ".avi" else 0
+    delay = round(shift_s * track.sample_rate) - priming
+    move = f"adelay={delay}S:all=1" if delay >= 0 else f"atrim=start_sample={-delay},asetpts=PTS-STARTPTS"
+    options = [f"-filter:a:{number}", f"aresample=async=1:first_pts=0,{move}", f"-c:a:{number}", encoder]
+    if encoder == "libvorbis":
+        return [*options, f"-q:a:{number}", "6"]  # its bit rate bounds depend on too much
+    if encoder.startswith(_LOSSLESS):
+        return options
+    return [*options, f"-b:a:{number}", str(_bit_rate(track, encoder))]
+
+
+def _encoder(track: AudioInfo, suffix: str) -> str:
+    """The source's own kind of sound where it can be encoded and held, else the container's usual one."""
+    same = track.codec if track.codec.startswith("pcm_") else _ENCODERS.get(track.codec)
+    allowed = _ALLOWED.get(suffix)
+    if same and (allowed is None or same in allowed):
+        return same
+    return allowed[0] if allowed else "aac"
+
+
+def _bit_rate(track: AudioInfo, encoder: str) -> int:
+    """Bit/s: the source's or more, inside what the encoder takes."""
+    channels = max(track.channels, 1)
+    wanted = max(track.bit_rate or _UNKNOWN_BITS * channels, _FLOOR_BITS * channels)
+    if encoder == "mp2":
+        top = 192_000 if channels == 1 else 384_000
+        top = top if track.sample_rate >= 32_000 else 160_000
+        return next((bits for bits in _MP2_BITS if bits >= min(wanted, top)))
+    top = _MAX_BITS_A_CHANNEL.get(encoder, 1_000_000) * channels
+    return min(wanted, top, _MAX_BITS.get(encoder, wanted))
+
+
+# --- before, between and after ---------------------------------------------------------------------
+
+
+def _check_target(src: Path, dst: Path, overwrite: bool) -> None:
+    if dst.is_dir():
+        raise OutputError(f"{dst}: is a folder; name a file in it")
+    if not dst.parent.is_dir():
+        raise OutputError(f"{dst}: the folder {dst.parent} does not exist; make it first")
+    if not os.access(dst.parent, os.W_OK):
+        raise OutputError(f"{dst}: the folder {dst.parent} cannot be written to; choose another")
+    if not dst.suffix:
+        raise OutputError(f"{dst}: no file type; end the name with {src.suffix or '.mp4'}")
+    if not dst.exists():
+        return
+    if os.path.samefile(src, dst):
+        raise OutputError(f"{dst}: is the input itself; choose another name")
+    if not dst.is_file():
+        raise OutputError(f"{dst}: is not an ordinary file; choose another name")
+    if not overwrite:
+        raise OutputError(f"{dst}: exists already; choose another name or overwrite it with -y")
+
+
+def _check_sound(info: MediaInfo, dst: Path, shift_s: float, reencode: bool) -> None:
+    if not info.audio:
+        raise MediaError(f"{info.path}: no sound track to move; give a video with sound")
+    cuts = is_baked(info, dst, shift_s, reencode) or _suffix(dst) in _EDIT_LISTS
+    last_s = max(track.start_s + track.duration_s for track in info.audio)
+    if cuts and shift_s < 0 and 0 < last_s <= -shift_s:
+        raise RemuxError(
+            f"{info.path}: {-shift_s * 1000:.0f} ms earlier is before the start for all of its sound; "
+            "move it by less than its length"
+        )
+
+
+def _look_at_extras(src: Path, dst: Path, folder: Path) -> tuple[Extras, tuple[int, ...]]:
+    """(what to do with the lesser streams, numbers of data streams to give up if ffmpeg refuses).
+
+    Cover pictures that must be attached anew are put into `folder`.
+    """
+    attached, left_out, spare = [], [], []
+    with _open(src) as container:
+        for stream in container.streams:
+            if stream.type == "data":
+                (left_out if _is_written_anew(stream, dst) else spare).append(stream.index)
+            elif stream.disposition & Disposition.attached_pic and _suffix(dst) in _TAKES_ATTACHMENTS:
+                # ffmpeg would turn it into a second picture track.
+                attached.append(_save_cover(container, stream, folder))
+                left_out.append(stream.index)
+        attachments = sum(stream.type == "attachment" for stream in container.streams)
+        own_tags = not _MP4_TAGS.issuperset(key.lower() for key in container.metadata)
+    return Extras(tuple(left_out), tuple(attached), attachments, own_tags), tuple(spare)
+
+
+def _is_written_anew(stream: av.stream.Stream, dst: Path) -> bool:
+    """Time code and chapter tracks (which read as discarded), made by the MP4 family from the metadata."""
+    discarded = getattr(stream, "discard", 0) >= _DISCARD_ALL  # older PyAV does not tell
+    return _suffix(dst) in _EDIT_LISTS and (discarded or "timecode" in stream.metadata)
+
+
+def _save_cover(container: av.container.InputContainer, stream, folder: Path) -> tuple[Path, str, str]:
+    kind = "png" if stream.codec_context.name == "png" else "jpeg"
+    name = stream.metadata.get("filename") or f"cover.{kind.replace('jpeg', 'jpg')}"
+    file = folder / f"{stream.index}"
+    file.write_bytes(bytes(next(container.demux(stream))))
+    return file, name, stream.metadata.get("mimetype") or f"image/{kind}"
+
+
+def _run(command: Sequence[str], src: Path, dst: Path) -> None:
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    except OSError as error:
+        raise RemuxError(f"{command[0]}: cannot be run ({error.strerror}); set IMAGEIO_FFMPEG_EXE to a program") from error
+    if done.returncode == 0:
+        return
+    reason = _one_line(done.stderr.decode(errors="replace"))
+    refused = re.search("write header|find tag|not .*support|Unsupported|choose an output format", reason)
+    if refused and _suffix(dst) != ".mkv":
+        way_out = "write an .mkv file, which can hold it"
+    else:
+        way_out = "check that the input plays and that the disk has room"
+    raise RemuxError(f"{src}: ffmpeg could not write {dst.name} ({reason}); {way_out}")
+
+
+def _one_line(talk: str) -> str:
+    """ffmpeg's first complaints, without the addresses it puts in front of them."""
+    lines = (re.sub(r"^(\[[^\]]*\]\s*)+", "", line).strip() for line in talk.splitlines())
+    return "; ".join(dict.fromkeys(filter(None, lines)))[:300] or "no reason given"
+
+
+def _notes(info: MediaInfo, dst: Path, shift_s: float, reencode: bool) -> list[str]:
+    baked = is_baked(info, dst, shift_s, reencode)
+    notes = []
+    if baked and not reencode:
+        unable = "AVI input" if info.format == "avi" else dst.suffix
+        notes.append(f"{unable} cannot hold the move in timestamps: the sound was encoded anew, the picture copied")
+    if baked:
+        for number, track in enumerate(info.audio, start=1):
+            encoder = _encoder(track, _suffix(dst))
+            if encoder not in (track.codec, _ENCODERS.get(track.codec)):
+                notes.append(f"sound track {number} is now {encoder.removeprefix('lib')}, was {track.codec}")
+    early_ms = -1000 * (_sound_starts_s(info) + shift_s)
+    if shift_s < 0 and early_ms >= 0.5:
+        if baked:
+            notes.append(f"the first {early_ms:.0f} ms of sound come before the picture and were cut")
+        elif _suffix(dst) in _EDIT_LISTS:
+            notes.append(f"the first {early_ms:.0f} ms of sound come before the picture; players skip them")
+        else:
+            notes.append(f"the picture starts {early_ms:.0f} ms into the file, so that no sound is lost")
+    return notes
+
+
+def _check_result(info: MediaInfo, part: Path, dst: Path) -> list[str]:
+    """Notes on the file written. Raises RemuxError when a stream of the source is not in it."""
+    try:
+        written = probe(part)
+        missing = _kinds(info.path) - _kinds(part)
+    except MediaError as error:
+        raise RemuxError(f"{dst}: what ffmpeg wrote cannot be read back; write an .mkv file instead") from error
+    if missing:
+        lost = ", ".join(f"{n} {kind}" for kind, n in missing.items())
+        raise RemuxError(f"{dst}: {dst.suffix} did not take every stream (lost: {lost}); write an .mkv file instead")
+    if info.video and written.video and info.video.duration_s - written.video.duration_s > 1:
+        return [
+            f"the picture ends after {written.video.duration_s:.1f} s, though the input promises "
+            f"{info.video.duration_s:.1f} s; it may be damaged"
+        ]
+    return []
+
+
+def _kinds(path: Path) -> Counter[str]:
+    with _open(path) as container:
+        return Counter(stream.type for stream in container.streams if stream.type in _CHECKED_KINDS)
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    try:
+        return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise MediaError(f"{path}: cannot be read as a media file ({error.strerror})") from error

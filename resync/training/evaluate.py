@@ -1,0 +1,181 @@
+"""How right a network is: 5-frame accuracy, whole clips, pieces of clips, swapped voices, by source.
+
+Every figure is taken against each clip's reference delay (see `reference`), within one
+frame (40 ms) unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import curve as curves
+from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_HOPS, CropConfig, CurveConfig
+from ..curve import Scores
+from ..embed import embed_mouth, embed_sound, probability
+from ..mels import speech_mask
+from ..model import ICSyncNet
+from .dataset import Track
+from .prepare import Entry, read_crops, read_index, read_mels
+
+FRAME_S = 1 / FPS
+NEAR_S = FRAME_S + 0.001  # one frame, with room for rounding
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings of one track. mouth: [n, E]; sound: [m, E]; first_hop: int [n]; speech: bool [m + 19]."""
+
+    entry: Entry
+    mouth: np.ndarray
+    sound: np.ndarray
+    first_hop: np.ndarray
+    speech: np.ndarray
+
+
+def read_tracks(cache: Path, split: str, skip: Iterable[str] = ()) -> Iterator[Track]:
+    """All tracks of one split, one after the other."""
+    for e in read_index(cache):
+        if e.split == split and e.source not in skip:
+            yield Track(e, read_crops(cache, e), read_mels(cache, e))
+
+
+def embed_track(net: ICSyncNet, track: Track) -> Embedded:
+    """Embed one cached track as the tool would: central crop, no augmentation."""
+    mels = track.mels.astype(np.float32)
+    mouth = embed_mouth(net, central(track.crops, net.dimensions.crop))
+    first = curves.frame_hops(track.entry.start + np.arange(len(mouth)))
+    return Embedded(track.entry, mouth, embed_sound(net, mels), first, speech_mask(mels))
+
+
+def central(crops: np.ndarray, config: CropConfig) -> np.ndarray:
+    """Cached wide crops [n, W, W] -> the network's crops [n, S, S]."""
+    import torch
+
+    from .dataset import Augment, view_crops
+    from .prepare import MARGIN
+
+    plain = Augment(**dict.fromkeys(Augment.__dataclass_fields__, 0.0))
+    x = view_crops(torch.from_numpy(crops)[None], config.size, 1 / MARGIN, plain)
+    return x[0].round().to(torch.uint8).numpy()
+
+
+def score(net: ICSyncNet, mouth: Embedded, sound: Embedded | None = None, range_s: float = 0.6) -> Scores:
+    """Scores of a track's picture against its own sound, or against another track's."""
+    voice = sound or mouth
+    delays = curves.delay_grid(range_s)
+    cosine = curves.pair_cosines(mouth.mouth, voice.sound, mouth.first_hop, delays)
+    weight = curves.speech_weight(voice.speech, mouth.first_hop, WINDOW_HOPS)
+    return Scores(probability(net, cosine), delays, mouth.first_hop * HOP_S, weight)
+
+
+def pieces(scores: Scores, seconds: float) -> Iterator[Scores]:
+    """Cut scores into stretches whose picture lasts `seconds`, none overlapping."""
+    n, window = round(seconds * FPS), WINDOW_HOPS // HOPS_PER_FRAME
+    keep = n - window + 1
+    for i in range(0, len(scores.weight) - keep + 1, n):
+        cut = slice(i, i + keep)
+        yield Scores(scores.probability[cut], scores.delays, scores.time_s[cut], scores.weight[cut])
+
+
+def estimate(scores: Scores, config: CurveConfig = CurveConfig()) -> curves.Peak | None:
+    """Peak of the curve, or None where no frame carries speech."""
+    values = curves.curve(scores, config)
+    return None if np.isnan(values).all() else curves.peak(np.nan_to_num(values), scores.delays)
+
+
+def reference(entry: Entry, whole: curves.Peak | None) -> float | None:
+    """A clip's reference delay in seconds: the index's where it has one, else the network's own for the whole clip."""
+    if entry.delay_ms is not None:
+        return entry.delay_ms / 1000
+    return whole.delay_s if whole else None
+
+
+def window_hits(scores: Scores, delay_s: float, frames: int = 15) -> np.ndarray:
+    """Is the best of 2 x 15 + 1 whole-frame shifts around the reference within one frame? bool [windows with speech].
+
+    The measure of SyncNet and its successors (section 4 of IC-SyncNet): one 5-frame window
+    against the sound at +-15 frames.
+    """
+    centre = len(scores.delays) // 2 + round(delay_s / HOP_S)
+    columns = centre + HOPS_PER_FRAME * np.arange(-frames, frames + 1)
+    inside = (columns >= 0) & (columns < scores.probability.shape[1])
+    if not inside.all():
+        return np.zeros(0, bool)
+    table = scores.probability[:, columns]
+    table = table[np.isfinite(table).all(1) & (scores.weight > 0.5)]
+    return np.abs(table.argmax(1) - frames) <= 1 if len(table) else np.zeros(0, bool)
+
+
+@dataclass
+class Tally:
+    """Figures of one source or of all: hits of windows, clips and pieces."""
+
+    windows: list[bool]
+    clips: list[bool]
+    pieces: dict[float, list[bool]]
+    errors_ms: list[float]
+
+    def row(self) -> dict[str, float | int | None]:
+        """The figures as shares of 0..1, None where nothing was counted."""
+        share = lambda x: round(float(np.mean(x)), 4) if len(x) else None  # noqa: E731
+        row = {"clips": len(self.clips), "windows": len(self.windows), "window_5_frames": share(self.windows), "whole_clip": share(self.clips)}
+        row |= {f"piece_{s:g}s": share(hits) for s, hits in self.pieces.items()}
+        row["median_error_ms"] = round(float(np.median(self.errors_ms)), 1) if self.errors_ms else None
+        return row
+
+
+def evaluate(net: ICSyncNet, tracks: Iterable[Track], *, lengths: tuple[float, ...] = (1, 2, 3, 5, 8)) -> dict[str, dict]:
+    """Table of figures by source, with `all` and `swapped_auc` (own voice against another clip's).
+
+    The network's own whole-clip answer is the reference only where the index has none.
+    """
+    tallies: dict[str, Tally] = defaultdict(lambda: Tally([], [], {s: [] for s in lengths}, []))
+    embedded = [embed_track(net, t) for t in tracks]
+    heights, swapped = [], []
+    for i, e in enumerate(embedded):
+        scores = score(net, e, range_s=1.0)
+        near = score(net, e)
+        whole = estimate(near)
+        truth = reference(e.entry, whole)
+        if whole is None or truth is None:
+            continue
+        heights.append(whole.height)
+        other = estimate(score(net, e, embedded[i - 1]))
+        swapped += [other.height] if other and embedded[i - 1].entry.speaker != e.entry.speaker else []
+        for tally in (tallies[e.entry.source], tallies["all"]):
+            tally.windows += window_hits(scores, truth).tolist()
+            tally.clips.append(abs(whole.delay_s - truth) <= NEAR_S)
+            tally.errors_ms.append(1000 * abs(whole.delay_s - truth))
+            for seconds in lengths:
+                found = (estimate(p) for p in pieces(near, seconds))
+                tally.pieces[seconds] += [abs(f.delay_s - truth) <= NEAR_S for f in found if f]
+    table = {source: tally.row() for source, tally in sorted(tallies.items())}
+    table.setdefault("all", Tally([], [], {}, []).row())["swapped_auc"] = area_under_curve(heights, swapped)
+    return table
+
+
+def area_under_curve(good: list[float], bad: list[float]) -> float | None:
+    """Chance that a good value is above a bad one (Mann-Whitney)."""
+    if not good or not bad:
+        return None
+    a, b = np.array(good)[:, None], np.array(bad)[None]
+    return round(float(np.mean((a > b) + 0.5 * (a == b))), 4)
+
+
+def repair(net: ICSyncNet, tracks: Iterable[Track], *, least_height: float, least_lead: float, range_s: float = 0.6) -> dict[str, float | None]:
+    """Each track's own delay in ms by the network, None where it is not sure.
+
+    Sure: the peak is high and clear of every other delay. Clips too short to tell on their own
+    keep what the index says when the network agrees within 60 ms, else they are left out.
+    """
+    out: dict[str, float | None] = {}
+    for track in tracks:
+        found = estimate(score(net, embed_track(net, track), range_s=range_s))
+        sure = found is not None and found.height >= least_height and found.height - found.runner_up >= least_lead
+        out[track.entry.name] = round(1000 * found.delay_s, 1) if sure else None
+    return out
