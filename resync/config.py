@@ -69,7 +69,8 @@ class CurveConfig:
     """How scores become one curve."""
 
     range_s: float = 0.6  # shifts from -range_s to +range_s are tried
-    smooth_frames: int = 5  # running mean of P over time, for the offscreen ratio
+    smooth_frames: int = 25  # running mean of P over time, for probability and offscreen ratio
+    face_frames: int = 25  # running mean by which the face that fits best is chosen
     smooth_hops: float = 2.0  # Gaussian sigma over shifts, in hops
 
 
@@ -77,13 +78,24 @@ class CurveConfig:
 class DecideConfig:
     """When an answer is given; see decide.py for what each number guards."""
 
-    in_sync_ms: float = 40.0  # |delay| up to this is called in sync
-    min_probability: float = 0.3
-    min_distinct: float = 0.05
+    in_sync_s: float = 0.02  # |delay| up to this is called in sync and left alone
+    min_certainty: float = 0.5  # chance that the peak is the true delay
+    rule: tuple[float, float, float, float] = (-6.0, 0.5, 1.0, 0.5)  # of `certainty`: constant, height, lead, rise
     min_speech_s: float = 0.6
-    edge_ms: float = 30.0
-    segment_s: float = 8.0
-    max_spread_ms: float = 120.0
+    edge_s: float = 0.03  # a peak this near the end of the range may lie outside it
+    max_spread_s: float = 0.08  # between stretches of one film
+    min_drift_segments: int = 5
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """How much of a film is looked at."""
+
+    stretch_s: float = 8.0  # pictures held in memory at once; also one row of `segments`
+    whole_s: float = 120.0  # films up to this length are looked at whole
+    most_stretches: int = 40  # of longer films, spread over their length
+    least_stretches: int = 8
+    sure_s: float = 0.01  # uncertainty at which a long film needs no further look
 
 
 @dataclass(frozen=True)
@@ -94,5 +106,6 @@ class Config:
     faces: FaceConfig = field(default_factory=FaceConfig)
     curve: CurveConfig = field(default_factory=CurveConfig)
     decide: DecideConfig = field(default_factory=DecideConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
     device: str = "auto"
     weights: str | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -34,7 +34,7 @@ _TICK_TOLERANCE_S = 1e-6
 _SOUND_TOLERANCE_S = 0.004
 # Frames of a run of sound that vote on where it starts, against the rounding of timestamps.
 _ANCHOR_FRAMES = 25
-# Sound decoded before the wanted stretch, so that codecs and the resampler have settled.
+# Sound decoded before the wanted stretch, so that codecs and the resampler have settled; half will do.
 _PREROLL_S = 0.2
 # How far before the wanted time to seek; the next is tried when decoding began too late.
 _SEEK_MARGINS_S = (0.0, 1.0, 10.0)
@@ -46,7 +46,7 @@ _MAX_READ_ERRORS = 64
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The picture stream; width and height in pixels as shown, after `rotation` (degrees, counter-clockwise)."""
+    """The picture stream; width and height are as shown, after `rotation` (degrees, counter-clockwise)."""
 
     index: int
     codec: str
@@ -60,7 +60,7 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """One sound track; `index` is its number among all streams of the file."""
+    """One sound track that can be decoded; `index` is its number among all streams of the file."""
 
     index: int
     codec: str
@@ -75,7 +75,7 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file holds. Stream starts are on the clock; `start_s` is the clock's zero in the file's own timestamps."""
+    """What a file holds; `start_s` is the clock's zero in the file's own timestamps."""
 
     path: Path
     format: str
@@ -89,7 +89,7 @@ class Frame(NamedTuple):
     """The picture at one tick of the grid.
 
     index: number of the tick; time_s: its time (index / fps); image: uint8 [H, W, 3], BGR;
-    shown_s: when this picture came on the screen, at or before time_s.
+    shown_s: when this picture comes on the screen, by its timestamp.
     """
 
     index: int
@@ -110,7 +110,7 @@ def probe(path: str | Path) -> MediaInfo:
             format=container.format.name,
             duration_s=duration,
             start_s=float(zero),
-            audio=tuple(_audio_info(s, zero, duration) for s in container.streams.audio),
+            audio=tuple(_audio_info(s, zero, duration) for s in _decodable(container.streams.audio)),
             video=_video_info(container, video, zero, duration) if video else None,
         )
 
@@ -132,19 +132,26 @@ def read_frames(
     end_s: float | None = None,
     fps: float = FPS,
     max_side: int = MediaConfig.max_side,
+    nearest: bool = False,
 ) -> Iterator[Frame]:
     """Yield the picture showing at each tick k / fps with start_s <= k / fps < end_s.
 
     Ticks before the first picture or after the end of the last one are left out. Pictures are
     upright, and scaled so that the longer side is at most max_side pixels. A picture shown at
     several ticks is the same array each time. Raises MediaError.
+
+    A picture that is showing has been there for up to its whole duration. With `nearest`, pictures
+    are taken up to half a tick early, so that each tick gets the one nearest in time: time_s - shown_s
+    is then at most half a picture either way, and near zero on average where rates differ.
     """
     to_image = _Converter(max_side)
-    tick = math.ceil((max(start_s, 0.0) - _TICK_TOLERANCE_S) * fps)
+    tick, first = math.ceil((max(start_s, 0.0) - _TICK_TOLERANCE_S) * fps), True
     for picture, shown_s, until_s in _pictures(path, tick / fps):
-        tick = max(tick, math.ceil((shown_s - _TICK_TOLERANCE_S) * fps))
+        early_s = min(0.5 / fps, (until_s - shown_s) / 2) if nearest else 0.0
+        if first:
+            tick, first = max(tick, math.ceil((shown_s - early_s - _TICK_TOLERANCE_S) * fps)), False
         image = None
-        while tick / fps < until_s - _TICK_TOLERANCE_S:
+        while tick / fps < until_s - early_s - _TICK_TOLERANCE_S:
             if end_s is not None and tick / fps >= end_s - _TICK_TOLERANCE_S:
                 return
             if image is None:
@@ -185,8 +192,9 @@ def _opened(path: str | Path) -> Iterator[av.container.InputContainer]:
     try:
         # `file:` keeps names such as "a:b.mp4" or "http://..." from being taken for protocols, the
         # white list keeps playlists from reaching for the network.
+        only_files = {"protocol_whitelist": "file"}
         with av.open(
-            f"file:{os.fspath(path)}", container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
+            f"file:{os.fspath(path)}", container_options=only_files, metadata_errors="replace"
         ) as container:
             yield container
     except av.InvalidDataError as error:
@@ -202,15 +210,13 @@ def _zero(container: av.container.InputContainer) -> Fraction:
 
 def _picture_stream(container: av.container.InputContainer) -> av.VideoStream | None:
     """The largest picture stream that is not cover art."""
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    return max(streams, key=lambda s: (s.width or 0) * (s.height or 0), default=None)
+    streams = [s for s in _decodable(container.streams.video) if not s.disposition & Disposition.attached_pic]
+    return max(streams, key=lambda s: s.width * s.height, default=None)
 
 
-def _sound_stream(path: str | Path, container: av.container.InputContainer, track: int) -> av.AudioStream:
-    streams = container.streams.audio
-    if not 0 <= track < len(streams):
-        raise MediaError(f"{path}: no sound track {track}; the file has {len(streams)}")
-    return streams[track]
+def _decodable(streams: Iterable[av.stream.Stream]) -> list[av.stream.Stream]:
+    """The streams in formats that this build of libav knows."""
+    return [stream for stream in streams if stream.codec_context is not None]
 
 
 def _span(stream: av.stream.Stream, zero: Fraction, file_duration: float) -> tuple[float, float]:
@@ -274,14 +280,15 @@ def _packets(container, stream) -> Iterator[av.Packet]:
 def _decoded(container, stream, skip_before_s: float = -math.inf) -> Iterator[av.frame.Frame]:
     """Frames with a timestamp, in order of decoding; packets that cannot be decoded are left out.
 
-    Packets before skip_before_s, in the file's own time, are not decoded at all. Raises the
-    decoder's last error when there was nothing but errors.
+    Packets that end before skip_before_s, in the file's own time, are not decoded at all. Raises
+    the decoder's last error when there was nothing but errors.
     """
     stream.thread_type = "AUTO"
     error, found = None, False
     for packet in _packets(container, stream):
-        if packet.pts is not None and packet.pts * packet.time_base < skip_before_s:
-            continue
+        if packet.pts is not None and packet.duration:
+            if (packet.pts + packet.duration) * packet.time_base <= skip_before_s:
+                continue
         try:
             frames = packet.decode()
         except av.FFmpegError as reason:
@@ -296,12 +303,12 @@ def _decoded(container, stream, skip_before_s: float = -math.inf) -> Iterator[av
 
 
 def _decoded_from(
-    path: str | Path, pick: Callable, from_s: float, skip: bool = False
+    path: str | Path, pick: Callable, from_s: float, skip_before_s: float = -math.inf
 ) -> Iterator[tuple[float, av.frame.Frame]]:
     """(time on the clock, frame) of the stream that `pick(container)` names, from from_s or earlier on.
 
     Seeks near from_s; tries again from farther back, at last from the file's beginning, when the
-    first frame that came out lies after from_s. With skip, packets before from_s are not decoded.
+    first frame that came out lies after from_s. Packets before skip_before_s are not decoded.
     """
     for margin in (*_SEEK_MARGINS_S, None):
         with _opened(path) as container:
@@ -310,7 +317,7 @@ def _decoded_from(
                 margin = None
             else:
                 _seek(container, zero, from_s - margin)
-            frames = _decoded(container, stream, float(zero) + from_s if skip else -math.inf)
+            frames = _decoded(container, stream, float(zero) + skip_before_s)
             timed = ((float(frame.pts * frame.time_base - zero), frame) for frame in frames)
             first = next(timed, None)
             if first is None and margin is None:
@@ -341,7 +348,7 @@ def _pictures(path: str | Path, from_s: float) -> Iterator[tuple[av.VideoFrame, 
             raise MediaError(f"{path}: no picture in this file")
         return stream
 
-    held, held_s, lasts_s = None, 0.0, 0.0
+    held, held_s, lasts_s = None, 0.0, 1 / FPS
     for at_s, frame in _decoded_from(path, pick, from_s):
         if held is not None and at_s < held_s:
             continue  # timestamps that run backwards: keep the clock going forward
@@ -350,7 +357,8 @@ def _pictures(path: str | Path, from_s: float) -> Iterator[tuple[av.VideoFrame, 
             lasts_s = at_s - held_s
         held, held_s = frame, at_s
     if held is not None:
-        yield held, held_s, held_s + (float((getattr(held, "duration", 0) or 0) * held.time_base) or lasts_s or 1 / FPS)
+        duration = getattr(held, "duration", None)  # PyAV 15 and later
+        yield held, held_s, held_s + (float(duration * held.time_base) if duration else lasts_s)
 
 
 def _rotation(frame: av.VideoFrame) -> int:
@@ -380,9 +388,14 @@ class _Converter:
 
 def _sound(path: str | Path, track: int, from_s: float) -> Iterator[tuple[float, av.AudioFrame]]:
     """(time, frame) of a sound track from a little before from_s on."""
-    return _decoded_from(
-        path, lambda container: _sound_stream(path, container, track), from_s - _PREROLL_S, skip=True
-    )
+
+    def pick(container):
+        streams = _decodable(container.streams.audio)
+        if not 0 <= track < len(streams):
+            raise MediaError(f"{path}: no sound track {track} (counted from 0) among {len(streams)}")
+        return streams[track]
+
+    return _decoded_from(path, pick, from_s - _PREROLL_S / 2, skip_before_s=from_s - _PREROLL_S)
 
 
 def _mono(frames: Iterator[tuple[float, av.AudioFrame]], rate: int) -> Iterator[tuple[int, np.ndarray]]:

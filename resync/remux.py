@@ -32,6 +32,8 @@ _EDIT_LISTS = frozenset({".mp4", ".m4v", ".mov", ".3gp", ".3g2"})
 _HOLDS_OFFSET = _EDIT_LISTS | {
     ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".flv", ".wmv", ".asf", ".nut",
 }  # fmt: skip
+#: Containers without presentation times for the picture: another format's would come out frames late.
+_NEEDS_SAME_FORMAT = {".avi": "avi", ".wmv": "asf", ".asf": "asf"}
 _TAKES_ATTACHMENTS = frozenset({".mkv", ".mka", ".mk3d"})
 _MOVIE_TIMESCALE = 90_000  # Hz; ffmpeg's own choice, 1000 Hz, would round a late start to 1 ms
 
@@ -126,8 +128,8 @@ def build_command(
     suffix = _suffix(dst)
     baked = is_baked(info, dst, shift_s, reencode)
     command = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-protocol_whitelist", "file"]
-    if info.format == "avi":
-        command += ["-fflags", "+genpts"]  # AVI may leave pictures without a timestamp
+    if info.format == "avi" and suffix != ".avi":
+        command += ["-fflags", "+genpts"]  # AVI has none for reordered pictures; others need them
     wait_s = _wait_s(info, dst, shift_s, baked)
     if wait_s:
         command += ["-itsoffset", f"{wait_s:.6f}"]
@@ -148,6 +150,8 @@ def build_command(
     if suffix in _EDIT_LISTS:
         tags = "+use_metadata_tags" if extras.own_tags or suffix == ".mov" else ""
         command += ["-movflags", f"+faststart{tags}", "-movie_timescale", str(_MOVIE_TIMESCALE)]
+    if suffix == ".avi":
+        command += ["-avoid_negative_ts", "disabled"]  # or the encoder's priming pushes the picture a frame on
     if suffix == ".m4v":
         command += ["-f", "mp4"]  # ffmpeg would take the iPod's kind, which holds fewer codecs
     return [*command, f"file:{dst}"]
@@ -172,7 +176,7 @@ def shift_sound(
     src, dst = Path(src), Path(dst)
     info = info or probe(src)
     _check_target(src, dst, overwrite)
-    _check_sound(info, dst, shift_ms / 1000, reencode)
+    _check_possible(info, dst, shift_ms / 1000, reencode)
     program = ffmpeg_exe()
     target = Path(os.path.realpath(dst))  # write through a link, like cp
     part = target.with_name(f".resync-{secrets.token_hex(4)}{target.suffix}")
@@ -190,7 +194,7 @@ def shift_sound(
                 _run(build_command(program, info, part, *arguments, extras), src, dst)
                 notes.append(f"{len(spare)} data track(s) left out: {dst.suffix} cannot take them as they are")
             command = build_command(program, info, dst, *arguments, extras)
-        notes += _check_result(info, part, dst)
+        notes += _check_result(info, part, dst, shift_ms / 1000)
         part.chmod(part.stat().st_mode & (src.stat().st_mode | 0o600))  # never more open than the source
         os.replace(part, target)
     except OSError as error:
@@ -223,7 +227,10 @@ def _encode(number: int, track: AudioInfo, suffix: str, shift_s: float) -> list[
     encoder = _encoder(track, suffix)
     priming = _AVI_PRIMING.get(encoder, 0) if suffix == ".avi" else 0
     delay = round(shift_s * track.sample_rate) - priming
-    move = f"adelay={delay}S:all=1" if delay >= 0 else f"atrim=start_sample={-delay},asetpts=PTS-STARTPTS"
+    if delay >= 0:
+        move = f"adelay={delay}S:all=1"
+    else:  # silence at the end instead: MXF would cut the picture down to the sound
+        move = f"atrim=start_sample={-delay},asetpts=PTS-STARTPTS,apad=pad_len={-delay}"
     options = [f"-filter:a:{number}", f"aresample=async=1:first_pts=0,{move}", f"-c:a:{number}", encoder]
     if encoder == "libvorbis":
         return [*options, f"-q:a:{number}", "6"]  # its bit rate bounds depend on too much
@@ -275,9 +282,11 @@ def _check_target(src: Path, dst: Path, overwrite: bool) -> None:
         raise OutputError(f"{dst}: exists already; choose another name or overwrite it with -y")
 
 
-def _check_sound(info: MediaInfo, dst: Path, shift_s: float, reencode: bool) -> None:
+def _check_possible(info: MediaInfo, dst: Path, shift_s: float, reencode: bool) -> None:
     if not info.audio:
         raise MediaError(f"{info.path}: no sound track to move; give a video with sound")
+    if info.format != _NEEDS_SAME_FORMAT.get(_suffix(dst), info.format):
+        raise RemuxError(f"{dst}: {dst.suffix} would not keep this input's picture timing; write an .mkv file instead")
     cuts = is_baked(info, dst, shift_s, reencode) or _suffix(dst) in _EDIT_LISTS
     last_s = max(track.start_s + track.duration_s for track in info.audio)
     if cuts and shift_s < 0 and 0 < last_s <= -shift_s:
@@ -327,19 +336,23 @@ def _run(command: Sequence[str], src: Path, dst: Path) -> None:
         raise RemuxError(f"{command[0]}: cannot be run ({error.strerror}); set IMAGEIO_FFMPEG_EXE to a program") from error
     if done.returncode == 0:
         return
-    reason = _one_line(done.stderr.decode(errors="replace"))
-    refused = re.search("write header|find tag|not .*support|Unsupported|choose an output format", reason)
-    if refused and _suffix(dst) != ".mkv":
-        way_out = "write an .mkv file, which can hold it"
-    else:
+    if done.returncode < 0:  # some builds of ffmpeg 7.0 crash on every MPEG-TS
+        raise RemuxError(f"{src}: ffmpeg crashed on it; upgrade imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE to another")
+    talk = done.stderr.decode(errors="replace")
+    reason = _one_line(talk).replace(command[-1], str(dst))
+    if not re.search("write header|choose an output format", talk):
         way_out = "check that the input plays and that the disk has room"
+    elif _suffix(dst) == ".mkv":
+        way_out = f"keep the input's own file type, {src.suffix}"
+    else:
+        way_out = "write an .mkv file, which holds almost anything"
     raise RemuxError(f"{src}: ffmpeg could not write {dst.name} ({reason}); {way_out}")
 
 
 def _one_line(talk: str) -> str:
-    """ffmpeg's first complaints, without the addresses it puts in front of them."""
-    lines = (re.sub(r"^(\[[^\]]*\]\s*)+", "", line).strip() for line in talk.splitlines())
-    return "; ".join(dict.fromkeys(filter(None, lines)))[:300] or "no reason given"
+    """ffmpeg's first complaint (the cause; the others follow from it), without the address before it."""
+    lines = (re.sub(r"^(\[[^\]]*\]\s*)+", "", line).strip(" .") for line in talk.splitlines())
+    return next(filter(None, lines), "no reason given")[:300]
 
 
 def _notes(info: MediaInfo, dst: Path, shift_s: float, reencode: bool) -> list[str]:
@@ -364,7 +377,7 @@ def _notes(info: MediaInfo, dst: Path, shift_s: float, reencode: bool) -> list[s
     return notes
 
 
-def _check_result(info: MediaInfo, part: Path, dst: Path) -> list[str]:
+def _check_result(info: MediaInfo, part: Path, dst: Path, shift_s: float) -> list[str]:
     """Notes on the file written. Raises RemuxError when a stream of the source is not in it."""
     try:
         written = probe(part)
@@ -374,7 +387,9 @@ def _check_result(info: MediaInfo, part: Path, dst: Path) -> list[str]:
     if missing:
         lost = ", ".join(f"{n} {kind}" for kind, n in missing.items())
         raise RemuxError(f"{dst}: {dst.suffix} did not take every stream (lost: {lost}); write an .mkv file instead")
-    if info.video and written.video and info.video.duration_s - written.video.duration_s > 1:
+    # Where the picture's own length is not stored, the file's stands in, and that moves with the sound.
+    allowed_s = 1 + abs(shift_s)
+    if info.video and written.video and info.video.duration_s - written.video.duration_s > allowed_s:
         return [
             f"the picture ends after {written.video.duration_s:.1f} s, though the input promises "
             f"{info.video.duration_s:.1f} s; it may be damaged"

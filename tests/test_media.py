@@ -185,6 +185,23 @@ def test_other_frame_rates_come_out_on_the_grid(make, fps):
     assert [f.shown_s for f in frames] == pytest.approx([j / fps for j in showing], abs=1e-4)
 
 
+@pytest.mark.parametrize("fps", [24, 25, 30, 50])
+@pytest.mark.parametrize("late_s", [0, 0.007, 0.03])
+def test_nearest_pictures_are_not_late_on_average(make, folder, fps, late_s):
+    plain = make(f"rate{fps}.mp4", *FORMATS["mp4"], fps=fps)
+    path = folder / f"late{fps}_{late_s}.mkv"
+    ffmpeg("-itsoffset", late_s, "-i", plain, "-i", plain, "-map", "0:v", "-map", "1:a", "-c:v", "copy",
+           "-c:a", "pcm_s16le", path)  # fmt: skip
+    frames = list(media.read_frames(path, nearest=True))
+    assert [f.index for f in frames] == list(range(frames[0].index, frames[0].index + len(frames)))
+    ages = np.array([f.time_s - f.shown_s for f in frames])
+    assert np.abs(ages).max() < 0.5 / fps + 0.0015
+    if fps in (24, 30):  # the others keep one place against the grid
+        assert abs(ages.mean()) < 0.004
+    part = list(media.read_frames(path, nearest=True, start_s=2.04))
+    assert [(f.index, f.shown_s) for f in part] == [(f.index, f.shown_s) for f in frames if f.index >= 51]
+
+
 def test_a_held_picture_is_shown_at_every_tick(make):
     drop = ("-vf", "select='not(between(n,30,59))'", "-fps_mode", "vfr")
     path = make("variable.mp4", *drop, *FORMATS["mp4"])
@@ -245,7 +262,7 @@ def test_rotation_is_the_one_ffmpeg_applies(folder, degrees):
     [
         ("odd.mkv", ("-c:v", "ffv1", "-pix_fmt", "yuv444p"), (65, 49)),
         ("odd420.mkv", ("-c:v", "mpeg4", "-q:v", "2"), (63, 47)),
-        ("interlaced.mpg", ("-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-q:v", "2"), (64, 48)),
+        ("interlaced.ts", ("-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-q:v", "2"), (64, 48)),
         ("ten_bit.mkv", ("-c:v", "ffv1", "-pix_fmt", "yuv422p10"), (64, 48)),
         ("rgb.avi", ("-c:v", "rawvideo", "-pix_fmt", "bgr24"), (64, 48)),
     ],
@@ -385,22 +402,22 @@ def test_channels_without_a_layout_are_mixed(folder):
 # --- long files ----------------------------------------------------------------------------------
 
 
-def test_a_stretch_of_a_long_file_is_all_that_is_decoded(folder, monkeypatch):
+def test_a_stretch_of_a_long_file_is_all_that_is_read(folder, monkeypatch):
     path = folder / "film.mp4"
     ffmpeg("-f", "lavfi", "-i", "color=gray:s=32x32:r=25:d=300", "-f", "lavfi", "-i", "sine=r=16000:d=300",
            "-c:v", "mpeg4", "-g", 100, "-c:a", "aac", "-b:a", "32k", path)  # fmt: skip
-    decoded = []
-    decode = media._decoded
+    read = []
+    packets = media._packets
 
     def counted(*args):
-        for frame in decode(*args):
-            decoded.append(frame)
-            yield frame
+        for packet in packets(*args):
+            read.append(packet)
+            yield packet
 
-    monkeypatch.setattr(media, "_decoded", counted)
+    monkeypatch.setattr(media, "_packets", counted)
     assert len(list(media.read_frames(path, start_s=280, end_s=281))) == 25
     assert len(media.read_sound(path, start_s=280, end_s=281)) == RATE
-    assert len(decoded) < 300
+    assert len(read) < 300
 
 
 # --- what users do to it -------------------------------------------------------------------------
@@ -415,6 +432,17 @@ def one_line_error(path) -> str:
     message = str(caught.value)
     assert str(path) in message and "\n" not in message
     return message
+
+
+def test_streams_in_unknown_formats_are_left_out(make, folder):
+    data = make("plain.mkv", *FORMATS["mkv"]).read_bytes()
+    blind, deaf = folder / "blind.mkv", folder / "deaf.mkv"
+    blind.write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XXX"))
+    deaf.write_bytes(data.replace(b"A_OPUS", b"A_XXXX"))
+    assert media.probe(blind).video is None and len(media.read_sound(blind)) > 3 * RATE
+    assert media.probe(deaf).audio == () and len(list(media.read_frames(deaf))) == 100
+    with pytest.raises(MediaError, match="no sound track"):
+        media.read_sound(deaf)
 
 
 def test_what_is_not_media_is_told_in_one_line(folder, mp4, capfd):
@@ -474,7 +502,9 @@ def test_a_file_with_nothing_whole_is_an_error(make, folder):
         media.read_sound(path)
 
 
-@pytest.mark.parametrize("name", ["-film.mp4", "a:b.mp4", "100%d.mp4", "two\nlines.mp4", "pipe:0", "fünf ' &.mp4", "%03d.mkv"])
+@pytest.mark.parametrize(
+    "name", ["-film.mp4", "a:b.mp4", "100%d.mp4", "two\nlines.mp4", "pipe:0", "fünf ' &.mp4", "%03d.mkv"]
+)
 def test_any_name_is_a_file(mp4, tmp_path, monkeypatch, name):
     (tmp_path / name).write_bytes(mp4.read_bytes())
     monkeypatch.chdir(tmp_path)

@@ -1,0 +1,5 @@
+"""`python -m resync`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,222 @@
+"""The command line: parse, call, print, exit code. Results go to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from . import __version__
+from .config import Config, CurveConfig
+from .errors import ResyncError
+
+UNDECIDED, OVER = 3, 4
+SEVERITY = (0, OVER, UNDECIDED, 1)  # of many files, the worst code is the exit code
+OWN_SUFFIX = ".resync"  # in the names of outputs written with -o; such files are not taken as input
+
+FILE = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="resync")
+def main() -> None:
+    """Find how far the sound of a talking-face video is off, and fix it.
+
+    \b
+    resync fix in.mp4 out.mp4       check, move the sound, write
+    resync check in.mp4             report only
+    resync demo                     see it work on a clip it makes itself
+
+    Signs: audio is late = positive audio_delay_ms; shift_ms = what is done to the sound, + = later.
+    Exit codes: 0 done, 1 error, 2 usage, 3 undecided (nothing written), 4 --fail-over-ms exceeded.
+    """
+
+
+def analysis_options(command: Callable) -> Callable:
+    """Options shared by everything that analyses."""
+    options = [
+        click.option("--range", "range_s", type=click.FloatRange(0.1, 10), default=CurveConfig.range_s, show_default=True,
+                     metavar="S", help="Try delays from -S to +S seconds."),
+        click.option("--detector", default="auto", show_default=True, metavar="NAME",
+                     help="auto, centerface or insightface[:PACK_OR_FILE]."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--weights", type=FILE, help="Other weights than the packaged ones."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress, no talk."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def write_options(command: Callable) -> Callable:
+    """Options shared by everything that writes a video."""
+    for option in (
+        click.option("-y", "--overwrite", is_flag=True, help="Overwrite outputs that exist."),
+        click.option("--reencode-audio", is_flag=True,
+                     help="Bake the move into the samples, for players and editors that ignore start times."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="IN...")
+@analysis_options
+@click.option("--curve", "with_curve", is_flag=True, help="Put the probability curve into the JSON.")
+@click.option("--fail-over-ms", type=click.FloatRange(0), metavar="N", help="Exit 4 when the delay is over N ms.")
+def check(files: tuple[Path, ...], range_s: float, detector: str, device: str, weights: Path | None, as_json: bool, quiet: bool,
+          with_curve: bool, fail_over_ms: float | None) -> None:
+    """Report the offset of each file; nothing is written.
+
+    Example: resync check --json *.mp4
+    """
+    config = make_config(range_s, detector, device, weights)
+
+    def one(file: Path) -> int:
+        from .pipeline import analyze
+
+        with progress_bar(file, quiet) as progress:
+            report = analyze(file, config, progress)
+        click.echo(report.to_json(with_curve) if as_json else report.to_text())
+        if not report.decided:
+            return UNDECIDED
+        return OVER if fail_over_ms is not None and abs(report.audio_delay_ms) > fail_over_ms else 0
+
+    sys.exit(for_each(files, one, as_json))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="IN OUT | IN... -o DIR")
+@click.option("-o", "--output-dir", type=FILE, metavar="DIR", help="Write {name}.resync{ext} of every IN into DIR.")
+@analysis_options
+@write_options
+def fix(files: tuple[Path, ...], output_dir: Path | None, range_s: float, detector: str, device: str, weights: Path | None, as_json: bool,
+        quiet: bool, overwrite: bool, reencode_audio: bool) -> None:
+    """Check IN, move its sound into place and write OUT; when not sure, write nothing and exit 3.
+
+    Example: resync fix in.mp4 out.mp4
+    """
+    config = make_config(range_s, detector, device, weights)
+    pairs = dict(targets(files, output_dir))
+
+    def one(file: Path) -> int:
+        from .pipeline import fix as run
+
+        with progress_bar(file, quiet) as progress:
+            report, written = run(file, pairs[file], config, reencode=reencode_audio, overwrite=overwrite, progress=progress)
+        click.echo(report.to_json() if as_json else report.to_text())
+        if written is None:
+            say(f"{file}: not sure, nothing written", quiet)
+            return UNDECIDED
+        done = f"sound moved {report.shift_ms:+.0f} ms" if report.shift_ms else "already in sync, copied as it is"
+        say("\n".join([f"{written.path}: {done}", *written.notes]), quiet)
+        return 0
+
+    sys.exit(for_each(tuple(pairs), one, as_json))
+
+
+@main.command()
+@click.argument("source", type=FILE, metavar="IN")
+@click.argument("target", type=FILE, metavar="OUT")
+@click.option("--ms", "shift_ms", type=float, required=True, metavar="N", help="Play the sound N ms later (earlier if negative).")
+@click.option("-q", "--quiet", is_flag=True, help="No talk.")
+@write_options
+def shift(source: Path, target: Path, shift_ms: float, quiet: bool, overwrite: bool, reencode_audio: bool) -> None:
+    """Move the sound by hand, with no analysis.
+
+    Example: resync shift in.mp4 out.mp4 --ms -120
+    """
+
+    def one(file: Path) -> int:
+        from .remux import shift_sound
+
+        written = shift_sound(file, target, shift_ms, reencode=reencode_audio, overwrite=overwrite)
+        say("\n".join([f"{written.path}: sound moved {shift_ms:+g} ms", *written.notes]), quiet)
+        return 0
+
+    sys.exit(for_each((source,), one))
+
+
+@main.command()
+@click.argument("folder", type=FILE, default=Path("resync-demo"), metavar="[DIR]")
+@click.option("--delay-ms", type=click.FloatRange(-500, 500), default=200.0, show_default=True, help="How far to break the sync.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed is another voice.")
+@click.option("--seconds", type=click.FloatRange(2, 60), default=6.0, show_default=True, help="Length of the clip.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no talk.")
+def demo(folder: Path, delay_ms: float, seed: int, seconds: float, quiet: bool) -> None:
+    """Make a talking clip in DIR, break its sync, fix it and check the result.
+
+    Example: resync demo
+    """
+
+    def one(_: Path) -> int:
+        from .demo import run
+
+        return run(folder, delay_ms, seed, seconds, lambda text: click.echo(text), lambda text: say(text, quiet))
+
+    sys.exit(for_each((folder,), one))
+
+
+def make_config(range_s: float, detector: str, device: str, weights: Path | None) -> Config:
+    """Settings of the library from the options of the command line."""
+    base = Config()
+    return replace(base, curve=replace(base.curve, range_s=range_s), faces=replace(base.faces, detector=detector), device=device,
+                   weights=str(weights) if weights else None)
+
+
+def targets(files: tuple[Path, ...], output_dir: Path | None) -> Iterator[tuple[Path, Path]]:
+    """(input, output) pairs of `fix`; raises UsageError."""
+    if output_dir is None:
+        if len(files) != 2:
+            raise click.UsageError("give IN OUT, or several IN with -o DIR")
+        yield files[0], files[1]
+        return
+    for file in files:
+        if file.stem.endswith(OWN_SUFFIX):
+            say(f"{file}: skipped, it is an output of resync")
+        else:
+            yield file, output_dir / f"{file.stem}{OWN_SUFFIX}{file.suffix}"
+
+
+def for_each(files: tuple[Path, ...], work: Callable[[Path], int], as_json: bool = False) -> int:
+    """Do `work` on every file, going on after a failure; returns the worst exit code."""
+    from .report import error_json
+
+    worst = 0
+    for file in files:
+        try:
+            code = work(file)
+        except ResyncError as e:
+            click.echo(f"resync: {e}", err=True)
+            if as_json:
+                click.echo(error_json(file, str(e)))
+            code = e.exit_code
+        worst = max(worst, code, key=SEVERITY.index)
+    return worst
+
+
+def say(text: str, quiet: bool = False) -> None:
+    """Talk, on stderr."""
+    if not quiet:
+        click.echo(text, err=True)
+
+
+@contextmanager
+def progress_bar(file: Path, quiet: bool) -> Iterator[Callable | None]:
+    """A bar on stderr, only on a terminal; yields the progress callback."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1000, label=file.name[:40], file=sys.stderr) as bar:
+        yield lambda p: bar.update(max(0, int(1000 * p.done_s / max(p.planned_s, p.done_s)) - bar.pos))
+
+
+from .training.cli import evaluate, prepare, train  # noqa: E402
+
+for command in (prepare, train, evaluate):
+    main.add_command(command)

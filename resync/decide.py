@@ -1,0 +1,172 @@
+"""From scores to an answer, or to the reasons why there is none. Pure: arrays in, Decision out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import theilslopes
+
+from . import curve as curves
+from .config import FPS, HOP_S, CurveConfig, DecideConfig
+from .curve import Scores
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of the film with an answer of its own. Times in s; delay and probability None without one."""
+
+    start_s: float
+    end_s: float
+    delay_s: float | None
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """verdict: in_sync, out_of_sync, drift or undecided; delay_s > 0: the sound is late; None where unknown.
+
+    uncertainty_s: half-width of the 90 % interval of delay_s. reasons: why undecided, one line
+    each with the number and the threshold.
+    """
+
+    verdict: str
+    delay_s: float | None
+    probability: float | None
+    offscreen_ratio: float | None
+    uncertainty_s: float | None
+    drift_s_per_min: float | None
+    reasons: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    curve: np.ndarray
+    delays: np.ndarray
+
+
+def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideConfig(), smooth: CurveConfig = CurveConfig()) -> Decision:
+    """Choose the delay of a film.
+
+    scores: every analysed frame, those without a face as NaN rows; parts: the same, in stretches.
+    """
+    values = curves.curve(scores, smooth)
+    speaking = scores.weight > 0
+    unknown = (None, None, None, None, None)
+    if not speaking.any():
+        return Decision("undecided", *unknown, ("no speech: the sound is silent where it was listened to",), (), values, scores.delays)
+    if np.isnan(values).all():
+        return Decision("undecided", None, None, 1.0, None, None, ("no face was found where there is sound",), (), values, scores.delays)
+    top = curves.peak(values, scores.delays)
+    at_peak = curves.at_delay(scores, top.delay_s, smooth)
+    heard = np.nan_to_num(at_peak[speaking])
+    seen = np.isfinite(at_peak) & speaking
+    segments = tuple(_segment(p, config, smooth) for p in parts)
+    drift = _drift(segments, config)
+    reasons = tuple(_doubts(scores, values, top, segments, drift, config))
+    moving = drift is not None and abs(drift) * _span_s(segments) / 60 > config.max_spread_s
+    if reasons:
+        verdict = "undecided"
+    elif moving:
+        verdict = "drift"
+    else:
+        verdict = "in_sync" if abs(top.delay_s) <= config.in_sync_s else "out_of_sync"
+    known = verdict in ("in_sync", "out_of_sync")
+    return Decision(
+        verdict=verdict,
+        delay_s=top.delay_s if known else None,
+        probability=float(np.mean(at_peak[seen])) if seen.any() else None,
+        offscreen_ratio=float(np.mean(heard < 0.5)),
+        uncertainty_s=uncertainty(scores, smooth) if known else None,
+        drift_s_per_min=drift,
+        reasons=reasons,
+        segments=segments,
+        curve=values,
+        delays=scores.delays,
+    )
+
+
+def certainty(scores: Scores, values: np.ndarray, top: curves.Peak, config: DecideConfig = DecideConfig()) -> float:
+    """Chance (0..1) that the peak is the true delay, by a logistic rule fitted on validation people.
+
+    Three things count: how high the peak is, how far it stands above the best other delay, and
+    above the usual delay, each as log-odds times the square root of the seconds of speech seen
+    (evidence grows so when frames are independent).
+    """
+    height, lead, rise = features(scores, values, top)
+    score = config.rule[0] + config.rule[1] * height + config.rule[2] * lead + config.rule[3] * rise
+    return float(1 / (1 + np.exp(-score)))
+
+
+def features(scores: Scores, values: np.ndarray, top: curves.Peak) -> tuple[float, float, float]:
+    """Height of the peak (log-odds), lead over the runner-up and rise over the median, both times sqrt(seconds)."""
+    odds = curves.log_odds(values)
+    rise = float(odds[top.index] - np.median(odds))
+    lead = float(odds[top.index] - curves.log_odds(np.array(top.runner_up)))
+    length = np.sqrt(spoken_s(scores))
+    return float(odds[top.index]), lead * length, rise * length
+
+
+def spoken_s(scores: Scores) -> float:
+    """Seconds of picture with a face and speech."""
+    return float(np.sum(scores.weight * np.isfinite(scores.probability).any(1))) / FPS
+
+
+def uncertainty(scores: Scores, smooth: CurveConfig = CurveConfig(), draws: int = 60) -> float:
+    """Half-width in s of the 90 % interval of the delay, by a bootstrap over stretches of one second.
+
+    Neighbouring windows overlap and are no independent witnesses; seconds nearly are. Half a
+    step of the 10 ms grid is added, under which nothing was measured.
+    """
+    rng = np.random.default_rng(0)
+    blocks = np.array_split(np.arange(len(scores.weight)), max(1, len(scores.weight) // FPS))
+    found = []
+    for _ in range(draws):
+        rows = np.concatenate([blocks[i] for i in rng.integers(0, len(blocks), len(blocks))])
+        values = curves.curve(Scores(scores.probability[rows], scores.delays, scores.time_s[rows], scores.weight[rows]), smooth)
+        if not np.isnan(values).all():
+            found.append(curves.peak(values, scores.delays).delay_s)
+    low, high = np.percentile(found, [5, 95])
+    return float(high - low) / 2 + HOP_S / 2
+
+
+def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tuple[Segment, ...], drift: float | None, config: DecideConfig):
+    seconds = spoken_s(scores)
+    if seconds < config.min_speech_s:
+        yield f"only {seconds:.1f} s with a face and speech, {config.min_speech_s:.1f} s are needed; give a longer clip"
+    edge = (len(values) // 2) * HOP_S - abs(top.delay_s)
+    if edge < config.edge_s:
+        yield (f"the best delay, {1000 * top.delay_s:+.0f} ms, is {1000 * max(edge, 0):.0f} ms from the end of the range"
+               f" ({1000 * config.edge_s:.0f} ms are needed); try a wider --range")
+    sure = certainty(scores, values, top, config)
+    if sure < config.min_certainty:
+        yield (f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, is right with a chance of {sure:.2f}"
+               f" ({config.min_certainty:.2f} is needed); give a longer clip, or one where the speaker is seen")
+    told = [s.delay_s for s in segments if s.delay_s is not None]
+    if len(told) >= 3 and drift is None:
+        spread = float(np.percentile(told, 75) - np.percentile(told, 25))
+        if spread > config.max_spread_s:
+            yield f"stretches of the film disagree by {1000 * spread:.0f} ms ({1000 * config.max_spread_s:.0f} ms are allowed); look at segments in --json"
+
+
+def _segment(part: Scores, config: DecideConfig, smooth: CurveConfig) -> Segment:
+    start, end = float(part.time_s[0]), float(part.time_s[-1]) + 1 / FPS
+    values = curves.curve(part, smooth)
+    if np.isnan(values).all():
+        return Segment(start, end, None, None)
+    top = curves.peak(values, part.delays)
+    p = curves.at_delay(part, top.delay_s, smooth)[part.weight > 0]
+    sure = certainty(part, values, top, config) >= config.min_certainty
+    return Segment(start, end, top.delay_s if sure else None, float(np.nanmean(p)) if np.isfinite(p).any() else None)
+
+
+def _span_s(segments: tuple[Segment, ...]) -> float:
+    return segments[-1].end_s - segments[0].start_s if segments else 0.0
+
+
+def _drift(segments: tuple[Segment, ...], config: DecideConfig) -> float | None:
+    """Slope of the delay in s per minute by Theil and Sen, None with too few stretches or none that fits."""
+    told = [((s.start_s + s.end_s) / 120, s.delay_s) for s in segments if s.delay_s is not None]
+    if len(told) < config.min_drift_segments:
+        return None
+    minutes, delays = np.array(sorted(told)).T
+    slope, offset, _, _ = theilslopes(delays, minutes)
+    residual = np.median(np.abs(delays - offset - slope * minutes))
+    return float(slope) if residual < config.max_spread_s / 2 else None

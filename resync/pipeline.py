@@ -1,0 +1,226 @@
+"""From a file to a Report: the data flow of resync, top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from . import curve as curves
+from . import weights
+from .config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, Config
+from .crops import mouth_crops
+from .curve import Scores
+from .decide import Decision, decide
+from .errors import OutputError
+from .faces import Detector, make_detector
+from .media import Frame, MediaInfo, probe, read_frames, read_sound, require_video_and_sound
+from .mels import log_mel, speech_mask
+from .remux import Remuxed, shift_sound
+from .report import Report, ms, rounded
+from .tracks import link, scan
+
+
+class Progress(NamedTuple):
+    """Told to the progress callback: seconds of film looked at, and seconds that are planned."""
+
+    done_s: float
+    planned_s: float
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What is loaded once and used for every file."""
+
+    detector: Detector
+    net: object  # ICSyncNet; not named here so that importing this module does not import torch
+    device: str
+    weights: str
+
+
+def analyze(path: str | Path, config: Config = Config(), progress: Callable[[Progress], None] | None = None) -> Report:
+    """Find how late or early the sound of a talking-face video is.
+
+    Raises MediaError, DetectorError, WeightsError or DeviceError.
+    """
+    began = time.monotonic()
+    info = probe(path)
+    require_video_and_sound(info)
+    engine = load_engine(config)
+    parts: list[Scores] = []
+    faces = 0
+    runs = plan(info, config)
+    planned = sum(end - start for start, end in runs)
+    for run, (start, end) in enumerate(runs, 1):
+        for frames in stretches(info, start, end, config):
+            scores, count = score_stretch(engine, info, frames, config)
+            parts.append(scores)
+            faces += count
+            if progress:
+                progress(Progress(sum(len(p.weight) for p in parts) / FPS, planned))
+        if config.plan.least_stretches <= run < len(runs) and _is_sure(parts, config):
+            break
+    parts.sort(key=lambda p: p.time_s[0])
+    decision = decide(Scores.join(parts), parts, config.decide, config.curve) if parts else _nothing()
+    return _report(info, decision, parts, faces, engine, time.monotonic() - began)
+
+
+def fix(
+    source: str | Path,
+    target: str | Path,
+    config: Config = Config(),
+    *,
+    reencode: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> tuple[Report, Remuxed | None]:
+    """Analyse `source` and write it to `target` with the sound moved into place.
+
+    Returns the report and what was written, None when the answer is not sure (then nothing is).
+    Raises what `analyze` raises, OutputError and RemuxError.
+    """
+    check_target(source, target, overwrite)  # before the long work, not after it
+    report = analyze(source, config, progress)
+    if not report.decided or report.shift_ms is None:
+        return report, None
+    return report, shift_sound(source, target, report.shift_ms, reencode=reencode, overwrite=overwrite)
+
+
+@lru_cache(maxsize=2)
+def load_engine(config: Config) -> Engine:
+    """Detector and network for these settings, loaded once."""
+    from .embed import pick_device
+
+    device = pick_device(config.device)
+    detector = make_detector(config.faces.detector, config.faces)
+    path = Path(config.weights) if config.weights else weights.default_path()
+    return Engine(detector, weights.load(path, device), str(device), f"{path.name}:{weights.digest(path)[:12]}")
+
+
+def plan(info: MediaInfo, config: Config) -> list[tuple[float, float]]:
+    """Which parts of the film to look at, in this order: (start, end) in s.
+
+    Short films whole. Long ones in stretches spread so that any first few already cover the
+    whole length (van der Corput order), which is what tells drift from a constant delay.
+    """
+    video = info.video
+    start, end = max(0.0, video.start_s), max(video.start_s + video.duration_s, info.duration_s)
+    if end - start <= config.plan.whole_s:
+        return [(start, end)]
+    count = min(config.plan.most_stretches, int((end - start) // config.plan.stretch_s))
+    room = (end - start - config.plan.stretch_s) / (count - 1)
+    order = sorted(range(count), key=lambda i: int(f"{i:016b}"[::-1], 2))
+    return [(start + i * room, start + i * room + config.plan.stretch_s) for i in order]
+
+
+def stretches(info: MediaInfo, start_s: float, end_s: float, config: Config) -> Iterator[list[Frame]]:
+    """Pictures of one part in lists short enough to hold in memory."""
+    frames = read_frames(info.path, start_s=start_s, end_s=end_s, max_side=config.media.max_side)
+    while chunk := list(islice(frames, round(config.plan.stretch_s * FPS))):
+        if len(chunk) >= WINDOW_FRAMES:
+            yield chunk
+
+
+def score_stretch(engine: Engine, info: MediaInfo, frames: list[Frame], config: Config) -> tuple[Scores, int]:
+    """Scores of one stretch of consecutive pictures, and how many face tracks it has."""
+    from .embed import embed_mouth, embed_sound, probability
+
+    seen = scan((f.image for f in frames), engine.detector, config.faces)
+    tracks = [t for t in link(seen, config.faces) if t.stop - t.start >= WINDOW_FRAMES]
+    dims = engine.net.dimensions
+    delays = curves.delay_grid(config.curve.range_s)
+    count = len(frames) - WINDOW_FRAMES + 1
+    origin = frames[0].index * HOPS_PER_FRAME - int(delays[-1])  # hop at which the sound is read from
+    stop = (frames[-1].index + 1) * HOPS_PER_FRAME + int(delays[-1])
+    mels = log_mel(_sound(info, origin, stop), dims.mel)
+    first = curves.frame_hops(frames[0].index + np.arange(count)) - origin
+    faces = np.full((len(tracks), count, len(delays)), np.nan, np.float32)
+    sound = embed_sound(engine.net, mels) if tracks else None
+    for i, track in enumerate(tracks):
+        mouth = embed_mouth(engine.net, mouth_crops(seen.grays, track, dims.crop))
+        rows = slice(track.start, track.start + len(mouth))
+        faces[i, rows] = probability(engine.net, curves.pair_cosines(mouth, sound, first[rows], delays))
+    weight = curves.speech_weight(speech_mask(mels), first, WINDOW_HOPS)
+    time_s = np.array([f.time_s for f in frames[:count]])
+    return Scores(best_face(faces, config.curve.face_frames), delays, time_s, weight), len(tracks)
+
+
+def best_face(faces: np.ndarray, frames: int) -> np.ndarray:
+    """P of several faces [faces, n, delays] -> of the one that fits best around each frame, at each delay.
+
+    Chosen by the mean over `frames`, not frame by frame: the best of several lucky frames is no evidence.
+    """
+    if len(faces) == 0:
+        return np.full(faces.shape[1:], np.nan, np.float32)
+    if len(faces) == 1:
+        return faces[0]
+    known = np.isfinite(faces)
+    total = uniform_filter1d(np.nan_to_num(faces), frames, axis=1, mode="nearest")
+    share = uniform_filter1d(known.astype(np.float32), frames, axis=1, mode="nearest")
+    mean = np.where(known, total / np.maximum(share, 1e-6), -1)
+    return np.take_along_axis(faces, mean.argmax(0)[None], 0)[0]
+
+
+def check_target(source: str | Path, target: str | Path, overwrite: bool) -> None:
+    """Raise OutputError when `target` cannot be written, or is the input."""
+    source, target = Path(source), Path(target)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise OutputError(f"{target}: is the input itself, which is never written to; name another output file")
+    if target.is_dir():
+        raise OutputError(f"{target}: is a folder; name a file, or give the folder with -o")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target}: exists already; use -y to overwrite it")
+    if not target.absolute().parent.is_dir():
+        raise OutputError(f"{target}: the folder {target.parent} does not exist; make it first")
+
+
+def _sound(info: MediaInfo, origin: int, stop: int) -> np.ndarray:
+    """Sound between two hops, with silence for what lies before the clock's zero."""
+    lead = max(0, -origin)
+    part = read_sound(info.path, start_s=max(0, origin) * HOP_S, end_s=stop * HOP_S)
+    return np.pad(part, (lead * 160, 0))
+
+
+def _is_sure(parts: list[Scores], config: Config) -> bool:
+    ordered = sorted(parts, key=lambda p: p.time_s[0])
+    found = decide(Scores.join(ordered), ordered, config.decide, config.curve)
+    return found.uncertainty_s is not None and found.uncertainty_s <= config.plan.sure_s
+
+
+def _nothing() -> Decision:
+    none = np.empty(0)
+    return Decision("undecided", None, None, None, None, None, ("the film is shorter than five pictures",), (), none, none)
+
+
+def _report(info: MediaInfo, d: Decision, parts: list[Scores], faces: int, engine: Engine, elapsed: float) -> Report:
+    fps = info.video.fps
+    delay = ms(d.delay_s)
+    return Report(
+        file=str(info.path),
+        verdict=d.verdict,
+        audio_delay_ms=delay,
+        audio_delay_frames=rounded(d.delay_s * fps if d.delay_s is not None else None, 2),
+        shift_ms=None if delay is None else 0.0 if d.verdict == "in_sync" else -delay,
+        probability_at_offset=rounded(d.probability),
+        offscreen_ratio=rounded(d.offscreen_ratio),
+        uncertainty_ms=ms(d.uncertainty_s),
+        drift_ms_per_min=ms(d.drift_s_per_min),
+        reasons=d.reasons,
+        segments=d.segments,
+        faces=faces,
+        analysed_s=round(sum(len(p.weight) for p in parts) / FPS, 2),
+        duration_s=round(info.duration_s, 3),
+        fps=round(fps, 3),
+        detector=engine.detector.name,
+        device=engine.device,
+        weights=engine.weights,
+        elapsed_s=round(elapsed, 2),
+        curve={"shift_ms": (-1000 * HOP_S * d.delays[::-1]).round(1).tolist(), "probability": np.nan_to_num(d.curve[::-1]).round(4).tolist()},
+    )
