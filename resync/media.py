@@ -160,6 +160,15 @@ def read_frames(
             tick += 1
 
 
+def picture_phase(frames: list[Frame]) -> float:
+    """How much later than its tick the picture of a tick comes on the screen, on average, in s.
+
+    Reading the sound from this much later puts both on the pictures' own time: without it a
+    25 fps film whose pictures fall between the ticks would look up to half a frame out of sync.
+    """
+    return float(np.mean([f.shown_s - f.time_s for f in frames]))
+
+
 def read_sound(
     path: str | Path,
     *,

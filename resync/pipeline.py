@@ -21,7 +21,7 @@ from .curve import Scores
 from .decide import Decision, decide
 from .errors import OutputError
 from .faces import Detector, make_detector
-from .media import Frame, MediaInfo, probe, read_frames, read_sound, require_video_and_sound
+from .media import Frame, MediaInfo, picture_phase, probe, read_frames, read_sound, require_video_and_sound
 from .mels import log_mel, speech_mask
 from .remux import Remuxed, shift_sound
 from .report import Report, ms, rounded
@@ -122,7 +122,7 @@ def plan(info: MediaInfo, config: Config) -> list[tuple[float, float]]:
 
 def stretches(info: MediaInfo, start_s: float, end_s: float, config: Config) -> Iterator[list[Frame]]:
     """Pictures of one part in lists short enough to hold in memory."""
-    frames = read_frames(info.path, start_s=start_s, end_s=end_s, max_side=config.media.max_side)
+    frames = read_frames(info.path, start_s=start_s, end_s=end_s, max_side=config.media.max_side, nearest=True)
     while chunk := list(islice(frames, round(config.plan.stretch_s * FPS))):
         if len(chunk) >= WINDOW_FRAMES:
             yield chunk
@@ -139,7 +139,8 @@ def score_stretch(engine: Engine, info: MediaInfo, frames: list[Frame], config: 
     count = len(frames) - WINDOW_FRAMES + 1
     origin = frames[0].index * HOPS_PER_FRAME - int(delays[-1])  # hop at which the sound is read from
     stop = (frames[-1].index + 1) * HOPS_PER_FRAME + int(delays[-1])
-    mels = log_mel(_sound(info, origin, stop), dims.mel)
+    phase = picture_phase(frames)
+    mels = log_mel(read_sound(info.path, start_s=origin * HOP_S + phase, end_s=stop * HOP_S + phase), dims.mel)
     first = curves.frame_hops(frames[0].index + np.arange(count)) - origin
     faces = np.full((len(tracks), count, len(delays)), np.nan, np.float32)
     sound = embed_sound(engine.net, mels) if tracks else None
@@ -179,13 +180,6 @@ def check_target(source: str | Path, target: str | Path, overwrite: bool) -> Non
         raise OutputError(f"{target}: exists already; use -y to overwrite it")
     if not target.absolute().parent.is_dir():
         raise OutputError(f"{target}: the folder {target.parent} does not exist; make it first")
-
-
-def _sound(info: MediaInfo, origin: int, stop: int) -> np.ndarray:
-    """Sound between two hops, with silence for what lies before the clock's zero."""
-    lead = max(0, -origin)
-    part = read_sound(info.path, start_s=max(0, origin) * HOP_S, end_s=stop * HOP_S)
-    return np.pad(part, (lead * 160, 0))
 
 
 def _is_sure(parts: list[Scores], config: Config) -> bool:

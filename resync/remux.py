@@ -333,7 +333,9 @@ def _run(command: Sequence[str], src: Path, dst: Path) -> None:
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     except OSError as error:
-        raise RemuxError(f"{command[0]}: cannot be run ({error.strerror}); set IMAGEIO_FFMPEG_EXE to a program") from error
+        raise RemuxError(
+            f"{command[0]}: cannot be run ({error.strerror}); set IMAGEIO_FFMPEG_EXE to an ffmpeg program"
+        ) from error
     if done.returncode == 0:
         return
     if done.returncode < 0:  # some builds of ffmpeg 7.0 crash on every MPEG-TS

@@ -32,6 +32,7 @@ MEDIA = {
     "ac3.ts": ("x264", "ac3"),
     "mp2.mpg": ("mpeg2", "mp2"),
     "mp3.avi": ("mpeg4", "libmp3lame"),
+    "pcm.mxf": ("mpeg2", "pcm_s16le"),
     "reordered.avi": ("mpeg4b", "libmp3lame"),
 }
 
@@ -80,7 +81,7 @@ def rich_mkv(tmp_path_factory):
         "-map", "1", "-map", "0", "-map", "2", "-map", "3", "-map_metadata", "4", "-map_chapters", "4",
         "-c:v", *PICTURE["x264"], "-c:a", "aac", "-c:s", "srt",
         "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu",
-        "-disposition:a:0", "0", "-disposition:a:1", "default+comment", "-disposition:v", "0", "-disposition:s", "forced",
+        "-disposition:a:0", "0", "-disposition:a:1", "default+comment", "-disposition:s", "forced",
         "-attach", folder / "font.ttf", "-metadata:s:t:0", "mimetype=font/ttf",
         "-attach", folder / "cover.jpg", "-metadata:s:t:1", "mimetype=image/jpeg", folder / "rich.mkv",
     )  # fmt: skip
@@ -227,8 +228,8 @@ def test_every_track_is_encoded_in_its_own_kind():
 @pytest.mark.parametrize(
     ("codec", "name", "encoder"),
     [("aac", "o.mp4", "aac"), ("opus", "o.webm", "libopus"), ("vorbis", "o.mkv", "libvorbis"), ("ac3", "o.mkv", "ac3"),
-     ("pcm_s24le", "o.mov", "pcm_s24le"), ("dca", "o.mkv", "aac"), ("dca", "o.avi", "libmp3lame"), ("flac", "o.mkv", "flac"),
-     ("alac", "o.m4v", "alac"), ("aac", "o.webm", "libopus"), ("mp2float", "o.mpg", "mp2")],
+     ("pcm_s24le", "o.mov", "pcm_s24le"), ("dca", "o.mkv", "aac"), ("dca", "o.avi", "libmp3lame"),
+     ("flac", "o.mkv", "flac"), ("alac", "o.m4v", "alac"), ("aac", "o.webm", "libopus"), ("mp2float", "o.mpg", "mp2")],
 )  # fmt: skip
 def test_encoder(codec, name, encoder):
     command = build_command("ffmpeg", an_info(codec=codec), name, -0.2, True)
@@ -264,13 +265,13 @@ def test_copied_sound_moves_exactly(media, tmp_path, name, shift_ms):
 
 
 @pytest.mark.parametrize("shift_ms", [0, 130, -170])
-@pytest.mark.parametrize("name", ["aac.m4v", "opus.webm", "ac3.ts", "mp2.mpg", "mp3.avi", "reordered.avi"])
+@pytest.mark.parametrize("name", ["aac.m4v", "opus.webm", "ac3.ts", "mp2.mpg", "mp3.avi", "reordered.avi", "pcm.mxf"])
 def test_other_containers_move_exactly(media, tmp_path, name, shift_ms):
     source, out = media(name), tmp_path / name
     done = shift_sound(source, out, shift_ms)
     assert moved_ms(source, out) == pytest.approx(shift_ms, abs=0.6)
     assert packets_md5(source, "video") == packets_md5(out, "video")
-    assert done.reencoded == (name.endswith("avi") and shift_ms != 0)
+    assert done.reencoded == (name.endswith(("avi", "mxf")) and shift_ms != 0)
     assert any("encoded anew" in note for note in done.notes) == done.reencoded
 
 
@@ -330,11 +331,18 @@ def test_everything_in_a_matroska_is_kept(rich_mkv, tmp_path, shift_ms):
         assert container.chapters()[0]["metadata"]["title"] == "one"
 
 
+def test_no_track_is_made_the_default(rich_mkv, tmp_path):
+    source, out = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg("-i", rich_mkv, "-map", "0:v:0", "-map", "0:a", "-c", "copy", "-disposition:a", "0", source)
+    shift_sound(source, out, 100)
+    assert streams(out) == streams(source)
+
+
 def test_a_cover_stays_a_cover_in_mp4(media, tmp_path):
     cover, source, out = tmp_path / "c.jpg", tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg("-i", media("aac.mp4"), "-frames:v", "1", cover)
-    ffmpeg("-i", media("aac.mp4"), "-i", cover, "-map", "0", "-map", "1", "-c", "copy", "-disposition:v:1", "attached_pic",
-           source)  # fmt: skip
+    ffmpeg("-i", media("aac.mp4"), "-i", cover, "-map", "0", "-map", "1", "-c", "copy",
+           "-disposition:v:1", "attached_pic", source)  # fmt: skip
     shift_sound(source, out, -100)
     assert streams(out) == streams(source)
     shift_sound(source, tmp_path / "out.mkv", -100)
@@ -365,7 +373,8 @@ def test_two_tracks_of_different_rates_are_exact_in_mp4(rich_mkv, tmp_path):
 def test_data_that_cannot_be_copied_is_left_out_with_a_note(media, tmp_path):
     (tmp_path / "bytes").write_bytes(b"telemetry" * 100)
     source = tmp_path / "in.ts"
-    ffmpeg("-i", media("ac3.ts"), "-f", "data", "-i", tmp_path / "bytes", "-map", "0", "-map", "1", "-c", "copy", source)
+    data = ["-f", "data", "-i", tmp_path / "bytes"]
+    ffmpeg("-i", media("ac3.ts"), *data, "-map", "0", "-map", "1", "-c", "copy", source)
     kept = shift_sound(source, tmp_path / "o.ts", 100)
     assert kept.notes == () and streams(tmp_path / "o.ts") == streams(source)
     done = shift_sound(source, tmp_path / "o.mkv", 100)

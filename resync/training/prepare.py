@@ -22,7 +22,7 @@ from ..config import FPS, CropConfig, FaceConfig, MelConfig
 from ..crops import mouth_crops
 from ..errors import DataError, ResyncError
 from ..faces import make_detector
-from ..media import probe, read_frames, read_sound, require_video_and_sound
+from ..media import picture_phase, probe, read_frames, read_sound, require_video_and_sound
 from ..mels import log_mel
 from ..tracks import link, scan
 
@@ -138,10 +138,10 @@ def _prepare_one(clips: Path, out: Path, row: dict, faces: FaceConfig, crop: Cro
     name = Path(row["file"]).with_suffix("").as_posix().replace("/", "__")
     try:
         require_video_and_sound(probe(path))
-        frames = list(read_frames(path))
+        frames = list(read_frames(path, nearest=True))
         seen = scan((f.image for f in frames), _detector(faces), faces)
         tracks = link(seen, faces)
-        mels = log_mel(read_sound(path), mel)
+        mels = log_mel(read_sound(path, start_s=picture_phase(frames)), mel) if tracks else np.empty(0)
     except ResyncError as e:
         return [], str(e)
     if not tracks:
