@@ -62,7 +62,8 @@ def scan(images: Iterable[np.ndarray], detector: Detector, config: FaceConfig = 
         cut = meter.is_cut(np.asarray(gray.resize((THUMB, THUMB), Image.Resampling.BOX), np.float32))
         if cut:
             cuts.append(i)
-            found.setdefault(i - 1, detector(last))
+            if i - 1 not in found:
+                found[i - 1] = detector(last)
         if cut or (i - (cuts[-1] if cuts else 0)) % config.detect_every == 0:
             found[i] = detector(image)
         grays.append(np.asarray(gray))
@@ -87,7 +88,7 @@ class _CutMeter:
         contrast = max(float(np.std(last)), float(np.std(thumb)), 8.0)
         jump = float(np.mean(np.abs(thumb - last))) / contrast
         cut = jump > self._threshold and jump > 4 * self._usual
-        self._usual = 0.0 if cut else 0.7 * self._usual + 0.3 * jump
+        self._usual = 0.7 * self._usual + 0.3 * jump
         return cut
 
 

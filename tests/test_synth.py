@@ -7,7 +7,6 @@ from resync.errors import OutputError
 from resync.synth import TalkingClip, delayed, talking_clip, write_clip
 
 av = pytest.importorskip("av")
-pytest.importorskip("cv2")
 pytest.importorskip("skimage")
 
 

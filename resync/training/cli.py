@@ -85,13 +85,15 @@ def train(cache: Path, out: Path, minutes: float, recipe, start: Path | None, de
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 @click.option("--repair", type=FOLDER, metavar="FILE", help="Write every track's own delay by the network there, for `train --delays`.")
-def evaluate(cache: Path, weights: Path | None, split: str, device: str, as_json: bool, repair: Path | None) -> None:
+@click.option("--calibrate", is_flag=True, help="Fit the rule that tells sure answers from unsure ones, and print its trade-off.")
+def evaluate(cache: Path, weights: Path | None, split: str, device: str, as_json: bool, repair: Path | None, calibrate: bool) -> None:
     """Accuracy of 5-frame windows, clips and pieces of clips, by source.
 
     Example: resync evaluate cache/
     """
     from ..embed import pick_device
     from ..weights import load
+    from .calibrate import collect, fit_rule, trade_off
     from .evaluate import evaluate as run
     from .evaluate import read_tracks
     from .evaluate import repair as estimate_delays
@@ -101,6 +103,13 @@ def evaluate(cache: Path, weights: Path | None, split: str, device: str, as_json
         delays = estimate_delays(net, read_tracks(cache, split))
         repair.write_text(json.dumps(delays, indent=0))
         click.echo(f"{repair}: {sum(d is not None for d in delays.values())} of {len(delays)} tracks have a delay")
+        return
+    if calibrate:
+        samples = collect(net, read_tracks(cache, split))
+        rule = fit_rule(samples)
+        click.echo(json.dumps({"rule": rule}))
+        for row in trade_off(samples, rule):
+            click.echo(json.dumps(row))
         return
     table = run(net, read_tracks(cache, split))
     if as_json:

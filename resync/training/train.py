@@ -85,8 +85,8 @@ class Trainer:
             losses.append(self._step(part))
             self.state.elapsed_s += time.monotonic() - began
             if self.state.step % 100 == 0:
-                self._log({"loss": round(float(np.mean(losses)), 4), "rate": self._rate(part), "scale": float(self.net.log_scale.exp()),
-                           "bias": float(self.net.bias)}, say)
+                self._log({"loss": round(float(np.mean(losses)), 4), "rate": self._rate(part), "scale": round(self.net.log_scale.exp().item(), 3),
+                           "bias": round(self.net.bias.item(), 3)}, say)
                 losses = []
             if self.state.elapsed_s >= next_check:
                 self._check(say)

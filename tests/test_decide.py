@@ -1,0 +1,223 @@
+"""From scores to a verdict, or to reasons with a number and its threshold."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from resync.config import DecideConfig
+from resync.curve import Scores
+from resync.decide import certainty, decide, features, spoken_s, uncertainty
+
+REACH = 60
+
+
+def talk(delay_s, seconds=8.0, high=3.0, low=-5.0, noise=0.7, start_s=0.0, seed=0, reach=REACH):
+    """Scores of a clear speaker whose sound is `delay_s` late; delay may move: a function of time."""
+    rng = np.random.default_rng(seed)
+    frames = round(seconds * 25)
+    delays = np.arange(-reach, reach + 1)
+    time_s = start_s + np.arange(frames) / 25
+    at = np.array([delay_s(t) if callable(delay_s) else delay_s for t in time_s]) * 100
+    odds = low + (high - low) * np.exp(-((delays - at[:, None]) ** 2) / (2 * 5.0**2)) + rng.normal(0, noise, (frames, len(delays)))
+    return Scores((1 / (1 + np.exp(-odds))).astype(np.float32), delays, time_s, np.ones(frames))
+
+
+def changed(scores, **changes):
+    return Scores(**{**vars(scores), **changes})
+
+
+def film(delay_s, parts=10, every_s=60.0, **kw):
+    return [talk(delay_s, start_s=every_s * i, seed=i, **kw) for i in range(parts)]
+
+
+def judge(*parts, config=DecideConfig()):
+    return decide(Scores.join(list(parts)), list(parts), config)
+
+
+def assert_unknown(d):
+    assert d.verdict == "undecided" and d.reasons
+    assert d.delay_s is None and d.uncertainty_s is None
+    for reason in d.reasons:
+        assert "\n" not in reason
+
+
+def assert_reason(d, *words, numbers=True):
+    """One of the reasons has the words and, where it compares, two numbers."""
+    (reason,) = [r for r in d.reasons if all(w in r for w in words)]
+    assert not numbers or len(re.findall(r"\d+(?:\.\d+)?", reason)) >= 2, reason
+
+
+@pytest.mark.parametrize("delay", [0.12, -0.2, 0.043, 0.5])
+def test_a_clear_peak_is_out_of_sync(delay):
+    d = judge(talk(delay))
+    assert d.verdict == "out_of_sync" and d.reasons == ()
+    assert d.delay_s == pytest.approx(delay, abs=0.003)
+    assert d.probability > 0.85 and d.offscreen_ratio == 0
+    assert 0.004 < d.uncertainty_s < 0.02
+    assert d.drift_s_per_min is None
+    (segment,) = d.segments
+    assert segment.delay_s == pytest.approx(delay, abs=0.003) and (segment.start_s, segment.end_s) == (0, pytest.approx(8))
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.015, -0.016])
+def test_within_20_ms_is_in_sync(delay):
+    d = judge(talk(delay))
+    assert d.verdict == "in_sync" and d.delay_s == pytest.approx(delay, abs=0.003) and d.reasons == ()
+
+
+def test_just_over_20_ms_is_not():
+    assert judge(talk(0.025)).verdict == "out_of_sync"
+
+
+def test_a_flat_curve_is_undecided():
+    d = judge(talk(0.1, high=-5.0))
+    assert_unknown(d)
+    assert_reason(d, "stands out", f"{DecideConfig().min_certainty:.2f}")
+    assert d.segments[0].delay_s is None
+
+
+def test_two_equal_peaks_are_undecided():
+    one, two = talk(0.3, seconds=4), talk(-0.3, seconds=4, start_s=4)
+    mixed = changed(one, probability=np.maximum(one.probability, two.probability))
+    d = judge(mixed)
+    assert d.verdict == "undecided" or d.uncertainty_s > 0.2  # never a narrow answer
+
+
+@pytest.mark.parametrize("delay", [0.595, -0.6, 0.9])
+def test_a_peak_at_the_edge_names_the_range(delay):
+    d = judge(talk(delay))
+    if delay == 0.9:  # lies wholly outside: nothing to see
+        assert_unknown(d)
+        return
+    assert_unknown(d)
+    assert_reason(d, "--range", f"{1000 * DecideConfig().edge_s:.0f} ms")
+    assert judge(talk(delay, reach=100)).delay_s == pytest.approx(delay, abs=0.003)
+
+
+def test_no_face():
+    scores = talk(0.1)
+    d = judge(changed(scores, probability=np.full_like(scores.probability, np.nan)))
+    assert_unknown(d)
+    assert_reason(d, "face", numbers=False)
+    assert d.offscreen_ratio == 1 and d.probability is None
+
+
+def test_silence():
+    scores = talk(0.1)
+    d = judge(changed(scores, weight=np.zeros(len(scores.weight))))
+    assert_unknown(d)
+    assert_reason(d, "silent", numbers=False)
+    assert d.probability is None and d.offscreen_ratio is None
+
+
+def test_too_little_speech():
+    d = judge(talk(0.1, seconds=0.4, noise=0.1))
+    assert_unknown(d)
+    assert_reason(d, "0.4 s", f"{DecideConfig().min_speech_s:.1f} s")
+
+
+def test_offscreen_ratio_counts_wrong_faces_and_no_faces():
+    scores = talk(0.1, seconds=20)
+    p = scores.probability.copy()
+    p[100:200] = np.nan  # nobody is seen
+    p[300:450] = talk(0.1, seconds=6, high=-5.0).probability  # a listener is seen
+    d = judge(changed(scores, probability=p))
+    assert d.verdict == "out_of_sync" and d.delay_s == pytest.approx(0.1, abs=0.004)
+    assert d.offscreen_ratio == pytest.approx(0.5, abs=0.03)
+    assert 0.5 < d.probability < 0.75  # over frames with a face
+    muted = np.ones(500)
+    muted[100:200] = 0  # when nobody is seen nobody speaks either
+    quiet = judge(changed(scores, probability=p, weight=muted))
+    assert quiet.offscreen_ratio == pytest.approx(150 / 400, abs=0.03)
+
+
+def test_a_steadily_moving_delay_is_drift():
+    slope = 0.03  # s a minute
+    d = judge(*film(lambda t: -0.12 + slope * t / 60))
+    assert d.verdict == "drift" and d.reasons == ()
+    assert d.drift_s_per_min == pytest.approx(slope, rel=0.05)
+    assert d.delay_s is None and d.uncertainty_s is None  # no single shift
+    assert len(d.segments) == 10 and d.segments[5].delay_s == pytest.approx(-0.12 + 5 * slope, abs=0.02)
+
+
+@pytest.mark.parametrize("slope", [0.1, -0.1])
+def test_fast_drift_is_drift_too(slope):
+    d = judge(*film(lambda t: slope * (t - 270) / 60))
+    assert d.verdict == "drift" and d.drift_s_per_min == pytest.approx(slope, rel=0.05)
+
+
+def test_a_long_film_with_one_delay_has_no_drift():
+    d = judge(*film(0.2))
+    assert d.verdict == "out_of_sync" and d.delay_s == pytest.approx(0.2, abs=0.003)
+    assert abs(d.drift_s_per_min) < 0.001
+    assert len(d.segments) == 10
+
+
+def test_one_bad_stretch_is_outvoted():
+    parts = film(0.2)
+    parts[3] = talk(-0.4, start_s=180, seed=77)
+    d = judge(*parts)
+    assert d.verdict == "out_of_sync" and d.delay_s == pytest.approx(0.2, abs=0.003)
+    assert abs(d.drift_s_per_min) < 0.005
+
+
+def test_stretches_that_disagree():
+    delays = [0.3, -0.3, 0.3, 0.3, -0.3, 0.3, -0.3, 0.3, 0.3, -0.3]
+    d = judge(*(talk(x, start_s=60 * i, seed=i) for i, x in enumerate(delays)))
+    assert_unknown(d)
+    assert_reason(d, "disagree", f"{1000 * DecideConfig().max_spread_s:.0f} ms")
+
+
+def test_a_stretch_without_a_face_has_no_delay():
+    parts = film(0.2, parts=4)
+    parts[1] = changed(parts[1], probability=np.full_like(parts[1].probability, np.nan))
+    d = judge(*parts)
+    assert d.verdict == "out_of_sync"
+    assert [s.delay_s is None for s in d.segments] == [False, True, False, False]
+    assert d.segments[1].probability is None
+
+
+def test_more_and_clearer_speech_is_surer():
+    def sure(scores):
+        from resync.curve import curve, peak
+
+        values = curve(scores)
+        return certainty(scores, values, peak(values, scores.delays))
+
+    clear, faint, flat = sure(talk(0.1)), sure(talk(0.1, high=-4.0)), sure(talk(0.1, high=-5.0))
+    assert 0 <= flat < faint < clear <= 1
+    assert sure(talk(0.1, seconds=2, high=-4.0)) < sure(talk(0.1, seconds=30, high=-4.0))
+
+
+def test_features():
+    from resync.curve import Peak
+
+    scores = talk(0.0, seconds=4)
+    values = np.full(121, 0.1)
+    values[60], values[100] = 0.9, 0.5
+    height, lead, rise = features(scores, values, Peak(0.0, 0.9, 60, 0.5))
+    assert height == pytest.approx(np.log(9)) and lead == pytest.approx(2 * np.log(9)) and rise == pytest.approx(2 * 2 * np.log(9))
+
+
+def test_spoken_s():
+    scores = talk(0.0, seconds=4)
+    p = scores.probability.copy()
+    p[:25] = np.nan
+    assert spoken_s(changed(scores, probability=p, weight=np.full(100, 0.5))) == pytest.approx(1.5)
+
+
+def test_uncertainty_grows_with_noise_and_is_repeatable():
+    clear, noisy = talk(0.1), talk(0.1, noise=12.0, high=-1.0, seconds=3)
+    assert uncertainty(clear) == uncertainty(clear)
+    assert 0.005 <= uncertainty(clear) < uncertainty(noisy)
+
+
+def test_thresholds_are_taken_from_the_config():
+    strict = replace(DecideConfig(), min_certainty=1.1, min_speech_s=60.0)
+    d = judge(talk(0.1), config=strict)
+    assert_unknown(d)
+    assert_reason(d, "1.10")
+    assert_reason(d, "60.0 s")
+    assert judge(talk(0.1), config=replace(DecideConfig(), in_sync_s=0.15)).verdict == "in_sync"

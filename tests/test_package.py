@@ -1,0 +1,36 @@
+"""What is installed: the weights are in wheel and sdist, and are found where they lie."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from resync import weights
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ("ic_syncnet.safetensors", "ic_syncnet.sha256", "MODEL_CARD.md")
+
+
+def test_weights_are_small_whole_and_found():
+    path = weights.default_path()
+    weights.verify(path)
+    assert weights.checksum_path(path).is_file()
+    assert path.stat().st_size <= 16 * 2**20
+
+
+def test_wheel_and_sdist_hold_the_weights(tmp_path):
+    pytest.importorskip("build")
+    if not (ROOT / "setup.cfg").exists():
+        pytest.skip("not a checkout")
+    done = subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    in_wheel = zipfile.ZipFile(wheel).namelist()
+    in_sdist = tarfile.open(sdist).getnames()
+    for name in DATA:
+        assert f"resync/weights/{name}" in in_wheel
+        assert any(n.endswith(f"/weights/{name}") for n in in_sdist)
+    assert not [n for n in in_wheel if n.startswith("tests/")]

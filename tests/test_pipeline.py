@@ -1,0 +1,133 @@
+"""The whole way on self-made and real clips: found, moved, kept."""
+
+import numpy as np
+import pytest
+
+from resync.config import Config
+from resync.errors import MediaError, OutputError
+from resync.media import MediaInfo, VideoInfo, probe
+from resync.pipeline import analyze, best_face, check_target, fix, plan
+
+FRAME_MS = 40.0
+
+
+def packets(path):
+    """Every picture packet of a file, as bytes."""
+    import av
+
+    with av.open(str(path)) as container:
+        return [bytes(p) for p in container.demux(video=0) if p.size]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("delay_ms", [0, 40, -40, 200, -200])
+def test_fix_puts_a_clip_right(delayed_clip, tmp_path, delay_ms, suffix):
+    source, target = delayed_clip(delay_ms, suffix), tmp_path / f"out{suffix}"
+    before = source.read_bytes()
+    report, written = fix(source, target)
+    assert abs(report.audio_delay_ms - delay_ms) < FRAME_MS, report
+    assert report.shift_ms == (0 if report.verdict == "in_sync" else -report.audio_delay_ms)
+    assert written is not None and not written.reencoded
+    assert abs(analyze(target).audio_delay_ms) < FRAME_MS
+    assert packets(source) == packets(target)
+    assert source.read_bytes() == before
+
+
+def test_signs_late_sound_is_positive_and_is_moved_earlier(delayed_clip):
+    report = analyze(delayed_clip(200))
+    assert report.verdict == "out_of_sync"
+    assert report.audio_delay_ms > 150 and report.shift_ms < -150
+    assert report.audio_delay_frames == pytest.approx(report.audio_delay_ms / 40, abs=0.01)
+
+
+def test_reencoded_sound_is_right_for_players_that_ignore_start_times(delayed_clip, tmp_path, ffmpeg):
+    target = tmp_path / "out.mp4"
+    report, written = fix(delayed_clip(200), target, reencode=True)
+    assert written.reencoded
+    assert abs(analyze(target).audio_delay_ms) < FRAME_MS
+    assert probe(target).audio[0].start_s == pytest.approx(probe(target).video.start_s, abs=0.03)
+
+
+def test_no_face_and_no_speech_are_undecided_with_a_reason(no_face, mute, tmp_path):
+    for path, word in ((no_face, "face"), (mute, "silent")):
+        report, written = fix(path, tmp_path / "out.mp4")
+        assert report.verdict == "undecided" and written is None and not (tmp_path / "out.mp4").exists()
+        assert report.audio_delay_ms is None and report.shift_ms is None
+        assert any(word in reason for reason in report.reasons)
+
+
+def test_another_voice_is_refused(delayed_clip, ffmpeg, tmp_path):
+    from resync.synth import talking_clip, write_clip
+
+    other = tmp_path / "other.mp4"
+    write_clip(talking_clip(seconds=5, seed=77, size=(160, 160)), other)
+    swapped = tmp_path / "swapped.mp4"
+    ffmpeg("-i", delayed_clip(), "-i", other, "-map", "0:v", "-map", "1:a", "-c", "copy", swapped)
+    assert analyze(swapped).verdict == "undecided"
+
+
+def test_small_stretches_give_the_same_answer(delayed_clip):
+    from dataclasses import replace
+
+    config = Config()
+    small = replace(config, plan=replace(config.plan, stretch_s=2.0))
+    report = analyze(delayed_clip(200), small)
+    assert len(report.segments) == 3
+    assert report.audio_delay_ms == pytest.approx(analyze(delayed_clip(200)).audio_delay_ms, abs=20)
+
+
+def test_progress_reaches_the_end(delayed_clip):
+    told = []
+    analyze(delayed_clip(0), progress=told.append)
+    assert told and told[-1].done_s == pytest.approx(told[-1].planned_s, rel=0.1)
+
+
+def test_best_face_takes_the_one_that_speaks():
+    quiet, speaks = np.full((50, 9), 0.1, np.float32), np.full((50, 9), 0.1, np.float32)
+    speaks[:, 6] = 0.8
+    chosen = best_face(np.stack([quiet, speaks]), 25)
+    assert np.allclose(chosen[:, 6], 0.8) and np.allclose(chosen[:, :6], 0.1)
+    quiet[:] = np.nan
+    assert np.allclose(best_face(np.stack([speaks, quiet]), 25), speaks)
+
+
+def test_plan_covers_long_films_evenly():
+    video = VideoInfo(0, "h264", 640, 360, 25.0, 0.0, 7200.0, 0)
+    info = MediaInfo(None, "mp4", 7200.0, 0.0, video, ())
+    config = Config()
+    parts = plan(info, config)
+    assert len(parts) == config.plan.most_stretches
+    starts = sorted(s for s, _ in parts[:8])
+    assert starts[0] < 1200 and starts[-1] > 6000 and max(np.diff(starts)) < 2000
+    assert max(e for _, e in parts) == pytest.approx(7200)
+
+
+def test_target_is_checked_before_the_work(delayed_clip, tmp_path):
+    source = delayed_clip(0)
+    link = tmp_path / "link.mp4"
+    link.symlink_to(source)
+    (tmp_path / "there.mp4").write_bytes(b"mine")
+    for target, word in ((source, "input"), (link, "input"), (tmp_path / "no" / "x.mp4", "folder"), (tmp_path, "folder"), (tmp_path / "there.mp4", "-y")):
+        with pytest.raises(OutputError, match=word):
+            check_target(source, target, False)
+    assert (tmp_path / "there.mp4").read_bytes() == b"mine"
+
+
+def test_sound_alone_is_no_video(delayed_clip, ffmpeg, tmp_path):
+    sound = tmp_path / "sound.m4a"
+    ffmpeg("-i", delayed_clip(0), "-vn", "-c", "copy", sound)
+    with pytest.raises(MediaError, match="no picture"):
+        analyze(sound)
+
+
+@pytest.mark.real
+def test_real_clips_move_with_their_sound(real_clips, ffmpeg, tmp_path):
+    """How far the answer moves is how far the sound was moved, whatever the clip's own delay."""
+    errors = []
+    for clip in [c for c in real_clips if c.name.startswith(("presenter", "elospher"))][:6]:
+        own, moved = tmp_path / f"own_{clip.stem}.mp4", tmp_path / f"moved_{clip.stem}.mp4"
+        ffmpeg("-i", clip, "-t", "8", "-c:v", "copy", "-af", "aresample=async=1:first_pts=0", own)
+        ffmpeg("-i", clip, "-t", "8", "-c:v", "copy", "-af", "aresample=async=1:first_pts=0,adelay=170:all=1", moved)
+        a, b = analyze(own).audio_delay_ms, analyze(moved).audio_delay_ms
+        errors.append(abs(b - a - 170) if a is not None and b is not None else np.inf)
+    assert np.median(errors) < 20 and np.mean(np.array(errors) <= 40) >= 0.6, errors
