@@ -37,7 +37,7 @@ class FaceConfig:
     max_gap_s: float = 0.6  # a track may miss its face this long
     min_track_s: float = 0.6  # shorter tracks are dropped
     max_faces: int = 4  # tracks kept at one time, largest first
-    cut_threshold: float = 0.35  # histogram distance (0..1) that marks a shot cut
+    cut_threshold: float = 0.35  # mean change of the picture against its contrast that marks a shot cut
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,6 @@ class CropConfig:
     side_units: float = 1.7  # side of the square in face units, see crops.py
     size: int = 64  # px, side of the network's input
     unit_window_s: float = 1.0  # smoothing of the unit
-    landmark_median: int = 5  # frames
-    landmark_savgol: int = 9  # frames
 
 
 @dataclass(frozen=True)

@@ -216,5 +216,5 @@ def _report(info: MediaInfo, d: Decision, parts: list[Scores], faces: int, engin
         device=engine.device,
         weights=engine.weights,
         elapsed_s=round(elapsed, 2),
-        curve={"shift_ms": (-1000 * HOP_S * d.delays[::-1]).round(1).tolist(), "probability": np.nan_to_num(d.curve[::-1]).round(4).tolist()},
+        curve={"shift_ms": (0.0 - 1000 * HOP_S * d.delays[::-1]).round(1).tolist(), "probability": np.nan_to_num(d.curve[::-1]).round(4).tolist()},
     )

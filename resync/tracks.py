@@ -58,6 +58,7 @@ def scan(images: Iterable[np.ndarray], detector: Detector, config: FaceConfig = 
     meter = _CutMeter(config.cut_threshold)
     last = None
     for i, image in enumerate(images):
+        # Taken as RGB, so that red counts least: lips stand out darker. The network knows no other grey.
         gray = Image.fromarray(image).convert("L")
         cut = meter.is_cut(np.asarray(gray.resize((THUMB, THUMB), Image.Resampling.BOX), np.float32))
         if cut:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter1d
 
 from resync import weights
 from resync.config import CropConfig, FaceConfig
@@ -17,6 +18,7 @@ from resync.model import Dimensions, ICSyncNet
 from resync.synth import talking_clip, write_clip
 from resync.training import prepare as preparing
 from resync.training import train as training
+from resync.training.calibrate import Samples, collect, fit_rule, trade_off
 from resync.training.dataset import Augment, Library, Track, draw_batch, draw_sequence, muddy_sound, stack_windows, view_crops
 from resync.training.evaluate import (
     Embedded, area_under_curve, central, embed_track, estimate, evaluate, pieces, read_tracks, reference, repair, score, window_hits,
@@ -410,7 +412,7 @@ def test_it_learns(cache, tmp_path, clock):
 def perfect(entry, n=150, late_hops=0, seed=0):
     """A track whose embeddings say exactly what belongs together."""
     rng = np.random.default_rng(seed)
-    source = rng.normal(size=(4 * n + 200, 32))
+    source = gaussian_filter1d(rng.normal(size=(4 * n + 200, 32)), 3, axis=0)
     source /= np.linalg.norm(source, axis=1, keepdims=True)
     first = 100 + 4 * np.arange(n - 4)
     return Embedded(entry, source[first].astype(np.float32), np.roll(source, late_hops, 0).astype(np.float32), first, np.ones(len(source) + 19, bool))
@@ -478,12 +480,40 @@ def test_area_under_curve():
 
 
 def test_repair(monkeypatch, net):
-    tracks = {"a": perfect(entry("a"), late_hops=7), "b": perfect(entry("b"))}
-    noise = np.random.default_rng(3).normal(size=tracks["b"].sound.shape).astype(np.float32)
-    tracks["b"] = replace(tracks["b"], sound=noise / np.linalg.norm(noise, axis=1, keepdims=True))
+    sure = {"kept": (10, 90.0), "corrected": (10, 0.0), "found": (10, None)}  # hops it is late, ms the index says
+    unsure = {"near": (None, 40.0), "far": (None, -300.0), "unknown": (None, None)}
+    tracks = {name: perfect(entry(name, delay_ms=told), late_hops=late or 0) for name, (late, told) in (sure | unsure).items()}
     monkeypatch.setattr("resync.training.evaluate.embed_track", lambda net, track: tracks[track.entry.name])
-    found = repair(net, [Track(t.entry, None, None) for t in tracks.values()], least_height=0.03, least_lead=0.02)
-    assert found == {"a": pytest.approx(70, abs=3), "b": None}
+    monkeypatch.setattr("resync.training.evaluate.certainty", lambda scores, values, top: 0.95 if abs(top.delay_s - 0.1) < 0.01 else 0.2)
+    found = repair(net, [Track(t.entry, None, None) for t in tracks.values()], least=0.9)
+    assert found == {"kept": 90.0, "corrected": pytest.approx(100, abs=3), "found": pytest.approx(100, abs=3),
+                     "near": 40.0, "far": None, "unknown": None}
+
+
+def test_the_rule_tells_right_from_wrong():
+    rng = np.random.default_rng(0)
+    right = rng.random(400) < 0.7
+    values = rng.normal(0, 1, (400, 3)) + np.outer(right, [2.0, 1.0, 0.0])
+    samples = Samples(values, right, right | (rng.random(400) < 0.3))
+    rule = fit_rule(samples)
+    assert len(rule) == 4 and rule[1] > rule[2] > 0 and min(rule[1:]) >= 0
+    assert ((rule[0] + values @ rule[1:] > 0) == right).mean() > 0.85
+    against = fit_rule(Samples(-values, right, right))
+    assert min(against[1:]) >= 0, "no figure may count against an answer by being better"
+    rows = trade_off(samples, rule)
+    answered, refused = [r["answered"] for r in rows], [r["swapped_refused"] for r in rows]
+    assert answered == sorted(answered, reverse=True) and refused == sorted(refused)
+    assert rows[-1]["wrong"] < rows[0]["wrong"] and answered[0] > 0.8
+
+
+def test_samples_of_the_rule(monkeypatch, net):
+    tracks = {"a": perfect(entry("a", "p"), late_hops=4, seed=1), "b": perfect(entry("b", "q"), late_hops=30, seed=2)}
+    monkeypatch.setattr("resync.training.calibrate.embed_track", lambda net, track: tracks[track])
+    samples = collect(net, list(tracks))
+    each = 1 + 3 + 2 + 1  # whole, pieces of 2, 3 and 5 s of six seconds
+    assert samples.features.shape == (4 * each, 3) and samples.own.sum() == 2 * each
+    assert samples.right[samples.own].tolist() == [True] * each + [False] * each  # b is not where the index says
+    assert not samples.right[~samples.own].any(), "another's voice is never right"
 
 
 def test_embed_track(net, cache):
@@ -492,7 +522,10 @@ def test_embed_track(net, cache):
     n = track.entry.frames - 4
     assert e.mouth.shape == (n, 16) and e.first_hop[0] == 4 * track.entry.start and len(e.first_hop) == n
     assert len(e.sound) == len(track.mels) - 19 and len(e.speech) == len(track.mels) and 0.3 < e.speech.mean()
-    assert list(read_tracks(cache, "val", skip=("synth",))) == []
+    (start,) = read_tracks(cache, "val", 1.0)
+    assert len(start.crops) == 25 and np.array_equal(start.crops, track.crops[:25])
+    near, far = (score(net, x, range_s=0.3).probability for x in (embed_track(net, start), e))
+    assert np.allclose(near, far[:21], atol=1e-4, equal_nan=True)
 
 
 # commands

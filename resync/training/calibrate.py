@@ -42,8 +42,8 @@ def collect(net: ICSyncNet, tracks: Iterable[Track], range_s: float = 0.6) -> Sa
         if truth is None:
             continue
         rows += [(f, abs(d - truth) <= RIGHT_S, True) for f, d in _peaks(scores)]
-        other = next(x for x in embedded[i - 1 :] + embedded if x.entry.speaker != e.entry.speaker)
-        rows += [(f, False, False) for f, _ in _peaks(score(net, e, other, range_s))]
+        other = next((x for x in embedded[i - 1 :] + embedded if x.entry.speaker != e.entry.speaker), None)
+        rows += [(f, False, False) for f, _ in _peaks(score(net, e, other, range_s))] if other else []
     f, right, own = zip(*rows)
     return Samples(np.array(f), np.array(right), np.array(own))
 

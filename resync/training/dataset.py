@@ -84,9 +84,9 @@ def draw_sequence(library: Library, sequence: int, augment: Augment, rng: np.ran
     speed = min(room, float(np.exp(rng.uniform(-augment.speed, augment.speed))))
     begin = rng.uniform(0, len(track.crops) - 1 - speed * (frames - 1) + 1e-9)
     pictures = np.clip(np.round(begin + speed * np.arange(frames)), 0, len(track.crops) - 1).astype(int)
-    # Centre of mel frame h is (h + 1/2) hops; the sound lies `delay` later than the picture.
-    delay = library.delay[track.entry.name] / 10
-    start = (track.entry.start + begin) * HOPS_PER_FRAME + delay
+    # The pictures are whole numbers: the sound begins where they do on average, plus the clip's own delay.
+    begin += float(np.mean(pictures - begin - speed * np.arange(frames)))
+    start = (track.entry.start + begin) * HOPS_PER_FRAME + library.delay[track.entry.name] / 10
     at = start + speed * (np.arange(frames * HOPS_PER_FRAME) + 0.5) - 0.5
     return track.crops[_stutter(pictures, augment, rng)], _resample(track.mels, at)
 

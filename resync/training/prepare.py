@@ -122,7 +122,10 @@ def _rows(clips: Path, index: Path | None) -> Iterator[dict]:
         return
     try:
         with open(index, newline="") as f:
-            yield from csv.DictReader(f, delimiter="\t")
+            table = csv.DictReader(f, delimiter="\t")
+            if missing := {"file", "split", "source", "speaker"} - set(table.fieldnames or ()):
+                raise DataError(f"{index}: no column {', '.join(sorted(missing))}; the first line must name the columns, tab-separated")
+            yield from table
     except OSError as e:
         raise DataError(f"{index}: cannot be read ({e.strerror})") from e
 
@@ -167,6 +170,7 @@ def _encode(path: Path, crops: np.ndarray) -> None:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "14", "preset": "veryfast"})
         stream.height, stream.width = crops.shape[1:]
         stream.pix_fmt = "gray"
+        stream.codec_context.color_range = 2  # full range, as crops are
         for image in crops:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="gray")))
         container.mux(stream.encode())
@@ -184,4 +188,4 @@ def _decode(path: Path) -> Iterator[np.ndarray]:
         return
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="gray")
+            yield frame.to_ndarray()[: frame.height]  # luma as stored: a conversion would stretch its range

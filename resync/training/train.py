@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -102,8 +103,9 @@ class Trainer:
         self.net.set_dropblock(recipe.dropblock if part < 1 - recipe.tune else 0.0)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(part) * group["times"]
-        # A generator per step, so that a resumed run sees what the unbroken one would have seen.
+        # Seeds of each step's own, so that a resumed run sees what the unbroken one would have seen.
         rng = np.random.default_rng((recipe.seed, self.state.step))
+        torch.manual_seed(int(rng.integers(2**62)))
         crops, mels = draw_batch(self.library, recipe.batch, recipe.sequence, recipe.augment, rng)
         crops, mels = crops.to(self.device, non_blocking=True), mels.to(self.device, non_blocking=True)
         views = view_crops(crops, self.net.dimensions.crop.size, 1 / MARGIN, recipe.augment)
@@ -169,8 +171,8 @@ class Trainer:
             self.mean.load_state_dict(saved["mean"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.state = State(**saved["state"])
-        except (OSError, KeyError, RuntimeError, ValueError) as e:
-            raise DataError(f"{self.out / 'last.pt'}: cannot go on from it ({str(e).splitlines()[0]}); use another --out") from e
+        except (OSError, KeyError, TypeError, RuntimeError, ValueError, pickle.UnpicklingError) as e:
+            raise DataError(f"{self.out / 'last.pt'}: cannot go on from it ({str(e).splitlines()[0]}); use another output folder") from e
 
     def _log(self, row: dict, say: Callable[[str], None] | None = None) -> None:
         line = json.dumps({"step": self.state.step, "minutes": round(self.state.elapsed_s / 60, 2), **row})
