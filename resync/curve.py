@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from scipy.special import expit
 
-from .config import HOP_S, HOPS_PER_FRAME, CurveConfig
+from .config import FPS, HOP_S, HOPS_PER_FRAME, CurveConfig
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,29 @@ def curve(scores: Scores, config: CurveConfig = CurveConfig()) -> np.ndarray:
     Returns float [delays] in 0..1; NaN everywhere when no frame has a vote. The mean is taken
     of log-odds because each frame is evidence of its own; `expit` makes it a probability again.
     """
+    odds, weight = votes(scores)
+    return mean_curve(odds.sum(0), weight.sum(0), config)
+
+
+def votes(scores: Scores, frames: int = FPS) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted log-odds and weights, each summed over stretches of `frames`: two float [stretches, delays]."""
     odds = log_odds(scores.probability)
     seen = np.isfinite(odds)
     weight = scores.weight[:, None] * seen
-    total = weight.sum(0)
-    if not total.max(initial=0) > 0:
-        return np.full(len(scores.delays), np.nan)
-    mean = np.where(seen, odds, 0).T @ scores.weight / np.maximum(total, 1e-9)
+    cuts = range(frames, len(weight), frames)
+    parts = (np.array([part.sum(0) for part in np.split(x, cuts)]) for x in (np.where(seen, odds, 0) * weight, weight))
+    return tuple(parts)  # type: ignore[return-value]
+
+
+def mean_curve(odds: np.ndarray, weight: np.ndarray, config: CurveConfig = CurveConfig()) -> np.ndarray:
+    """Sums of weighted log-odds and of weights [delays] -> smoothed probability [delays], NaN without any weight."""
+    most = weight.max(initial=0)
+    if not most > 0:
+        return np.full(odds.shape, np.nan)
+    mean = odds / np.maximum(weight, 1e-9)
     # Delays that few frames could try are not comparable with the rest.
-    mean = np.where(total >= 0.5 * total.max(), mean, np.nanmin(mean))
+    tried = weight >= 0.5 * most
+    mean = np.where(tried, mean, mean[tried].min())
     return expit(gaussian_filter1d(mean, config.smooth_hops, mode="nearest"))
 
 

@@ -116,14 +116,10 @@ def uncertainty(scores: Scores, smooth: CurveConfig = CurveConfig(), draws: int 
     Neighbouring windows overlap and are no independent witnesses; seconds nearly are. Half a
     step of the 10 ms grid is added, under which nothing was measured.
     """
-    rng = np.random.default_rng(0)
-    blocks = np.array_split(np.arange(len(scores.weight)), max(1, len(scores.weight) // FPS))
-    found = []
-    for _ in range(draws):
-        rows = np.concatenate([blocks[i] for i in rng.integers(0, len(blocks), len(blocks))])
-        values = curves.curve(Scores(scores.probability[rows], scores.delays, scores.time_s[rows], scores.weight[rows]), smooth)
-        if not np.isnan(values).all():
-            found.append(curves.peak(values, scores.delays).delay_s)
+    odds, weight = curves.votes(scores)
+    chosen = np.random.default_rng(0).multinomial(len(odds), np.full(len(odds), 1 / len(odds)), size=draws).astype(float)
+    drawn = (curves.mean_curve(o, w, smooth) for o, w in zip(chosen @ odds, chosen @ weight))
+    found = [curves.peak(c, scores.delays).delay_s for c in drawn if not np.isnan(c).all()]
     low, high = np.percentile(found, [5, 95])
     return float(high - low) / 2 + HOP_S / 2
 
@@ -136,9 +132,13 @@ def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tupl
     if edge < config.edge_s:
         yield (f"the best delay, {1000 * top.delay_s:+.0f} ms, is {1000 * max(edge, 0):.0f} ms from the end of the range"
                f" ({1000 * config.edge_s:.0f} ms are needed); try a wider --range")
+    lead = features(scores, values, top)[1]
     sure = certainty(scores, values, top, config)
-    if sure < config.min_certainty:
-        yield (f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, is right with a chance of {sure:.2f}"
+    if lead < config.min_lead:
+        yield (f"two delays fit about as well: the best, {1000 * top.delay_s:+.0f} ms, leads by {lead:.2f}"
+               f" ({config.min_lead:.2f} are needed); give a longer clip")
+    elif sure < config.min_certainty:
+        yield (f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, has a certainty of {sure:.2f}"
                f" ({config.min_certainty:.2f} is needed); give a longer clip, or one where the speaker is seen")
     told = [s.delay_s for s in segments if s.delay_s is not None]
     if len(told) >= 3 and drift is None:

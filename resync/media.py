@@ -102,6 +102,7 @@ def probe(path: str | Path) -> MediaInfo:
     """Describe a media file. Raises MediaError when it cannot be read as one."""
     path = Path(path)
     with _opened(path) as container:
+        _require_whole(container, path)
         zero = _zero(container)
         duration = (container.duration or 0) / av.time_base
         video = _picture_stream(container)
@@ -210,6 +211,16 @@ def _opened(path: str | Path) -> Iterator[av.container.InputContainer]:
         raise MediaError(f"{path}: not a media file, or damaged or cut short; try another copy") from error
     except av.FFmpegError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _require_whole(container: av.container.InputContainer, path: str | Path) -> None:
+    """Raise MediaError for an MP4 or MOV whose table of samples points beyond the file's end."""
+    if "mov" not in container.format.name:
+        return  # other formats have no table of everything that is inside
+    for stream in container.streams:
+        entries = getattr(stream, "index_entries", ())
+        if len(entries) and entries[len(entries) - 1].pos >= container.size > 0:
+            raise MediaError(f"{path}: cut short, part of what it lists is missing; get a whole copy")
 
 
 def _zero(container: av.container.InputContainer) -> Fraction:

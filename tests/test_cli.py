@@ -94,9 +94,12 @@ def bad_inputs(folder, clip, ffmpeg):
     (folder / "text.mp4").write_text("this is no film\n" * 20)
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "cut.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    ffmpeg("-i", clip, "-c", "copy", "-movflags", "+faststart", folder / "stream.mp4")
+    whole = (folder / "stream.mp4").read_bytes()
+    (folder / "stream.mp4").write_bytes(whole[: len(whole) // 2])
     ffmpeg("-i", clip, "-an", "-c", "copy", folder / "nosound.mp4")
     ffmpeg("-i", clip, "-vn", "-c", "copy", folder / "nopicture.m4a")
-    return ["missing.mp4", "text.mp4", "empty.mp4", "cut.mp4", "nosound.mp4", "nopicture.m4a", "."]
+    return ["missing.mp4", "text.mp4", "empty.mp4", "cut.mp4", "stream.mp4", "nosound.mp4", "nopicture.m4a", "."]
 
 
 def test_bad_input_is_one_line_and_nothing_written(resync, delayed_clip, ffmpeg, tmp_path):

@@ -78,7 +78,6 @@ def test_a_flat_curve_is_undecided():
     assert d.segments[0].delay_s is None
 
 
-@pytest.mark.xfail(reason="the rule of `certainty` lets height and rise stand in for a missing lead", strict=False)
 def test_two_equal_peaks_are_undecided():
     one, two = talk(0.3), talk(-0.3)
     assert_unknown(judge(changed(one, probability=np.maximum(one.probability, two.probability))))

@@ -175,7 +175,7 @@ def repair(net: ICSyncNet, tracks: Iterable[Track], *, least: float = 0.9, range
 
     The network's answer counts where its certainty is at least `least`. Otherwise the index's does,
     if the network does not contradict it: for a clip of one second the index, which knows the
-    clip's whole group, is the better witness. Within 20 ms of each other the index is kept.
+    clip's whole group, is the better witness. Within 30 ms of each other the index is kept.
     """
     out: dict[str, float | None] = {}
     for track in tracks:
@@ -187,7 +187,7 @@ def repair(net: ICSyncNet, tracks: Iterable[Track], *, least: float = 0.9, range
             continue
         top = curves.peak(values, scores.delays)
         apart = np.inf if told is None else abs(1000 * top.delay_s - told)
-        if apart > 20 and certainty(scores, values, top) >= least:
+        if apart > 30 and certainty(scores, values, top) >= least:
             out[track.entry.name] = round(1000 * top.delay_s, 1)
         elif apart <= 60:
             out[track.entry.name] = told
