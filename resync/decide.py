@@ -135,8 +135,8 @@ def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tupl
     lead = features(scores, values, top)[1]
     sure = certainty(scores, values, top, config)
     if lead < config.min_lead:
-        yield (f"two delays fit about as well: the best, {1000 * top.delay_s:+.0f} ms, leads by {lead:.2f}"
-               f" ({config.min_lead:.2f} are needed); give a longer clip")
+        yield (f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, leads the next by {lead:.2f}"
+               f" ({config.min_lead:.2f} are needed); give a longer clip, or one where the speaker is seen")
     elif sure < config.min_certainty:
         yield (f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, has a certainty of {sure:.2f}"
                f" ({config.min_certainty:.2f} is needed); give a longer clip, or one where the speaker is seen")
