@@ -39,10 +39,18 @@ def main() -> None:
 def analysis_options(command: Callable) -> Callable:
     """Options shared by everything that analyses."""
     options = [
-        click.option("--range", "range_s", type=click.FloatRange(0.1, 10), default=CurveConfig.range_s, show_default=True,
-                     metavar="S", help="Try delays from -S to +S seconds."),
-        click.option("--detector", default="auto", show_default=True, metavar="NAME",
-                     help="auto, centerface or insightface[:PACK_OR_FILE]."),
+        click.option(
+            "--range",
+            "range_s",
+            type=click.FloatRange(0.1, 10),
+            default=CurveConfig.range_s,
+            show_default=True,
+            metavar="S",
+            help="Try delays from -S to +S seconds.",
+        ),
+        click.option(
+            "--detector", default="auto", show_default=True, metavar="NAME", help="auto, centerface or insightface[:PACK_OR_FILE]."
+        ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
         click.option("--weights", type=FILE, help="Other weights than the packaged ones."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
@@ -57,8 +65,9 @@ def write_options(command: Callable) -> Callable:
     """Options shared by everything that writes a video."""
     for option in (
         click.option("-y", "--overwrite", is_flag=True, help="Overwrite outputs that exist."),
-        click.option("--reencode-audio", is_flag=True,
-                     help="Bake the move into the samples, for players and editors that ignore start times."),
+        click.option(
+            "--reencode-audio", is_flag=True, help="Bake the move into the samples, for players and editors that ignore start times."
+        ),
     ):
         command = option(command)
     return command
@@ -69,8 +78,17 @@ def write_options(command: Callable) -> Callable:
 @analysis_options
 @click.option("--curve", "with_curve", is_flag=True, help="Put the probability curve into the JSON.")
 @click.option("--fail-over-ms", type=click.FloatRange(0), metavar="N", help="Exit 4 when the delay is over N ms.")
-def check(files: tuple[Path, ...], range_s: float, detector: str, device: str, weights: Path | None, as_json: bool, quiet: bool,
-          with_curve: bool, fail_over_ms: float | None) -> None:
+def check(
+    files: tuple[Path, ...],
+    range_s: float,
+    detector: str,
+    device: str,
+    weights: Path | None,
+    as_json: bool,
+    quiet: bool,
+    with_curve: bool,
+    fail_over_ms: float | None,
+) -> None:
     """Report the offset of each file; nothing is written.
 
     Example: resync check --json *.mp4
@@ -95,8 +113,18 @@ def check(files: tuple[Path, ...], range_s: float, detector: str, device: str, w
 @click.option("-o", "--output-dir", type=FILE, metavar="DIR", help="Write {name}.resync{ext} of every IN into DIR.")
 @analysis_options
 @write_options
-def fix(files: tuple[Path, ...], output_dir: Path | None, range_s: float, detector: str, device: str, weights: Path | None, as_json: bool,
-        quiet: bool, overwrite: bool, reencode_audio: bool) -> None:
+def fix(
+    files: tuple[Path, ...],
+    output_dir: Path | None,
+    range_s: float,
+    detector: str,
+    device: str,
+    weights: Path | None,
+    as_json: bool,
+    quiet: bool,
+    overwrite: bool,
+    reencode_audio: bool,
+) -> None:
     """Check IN, move its sound into place and write OUT; when not sure, write nothing and exit 3.
 
     Example: resync fix in.mp4 out.mp4
@@ -165,8 +193,13 @@ def demo(folder: Path, delay_ms: float, seed: int, seconds: float, quiet: bool) 
 def make_config(range_s: float, detector: str, device: str, weights: Path | None) -> Config:
     """Settings of the library from the options of the command line."""
     base = Config()
-    return replace(base, curve=replace(base.curve, range_s=range_s), faces=replace(base.faces, detector=detector), device=device,
-                   weights=str(weights) if weights else None)
+    return replace(
+        base,
+        curve=replace(base.curve, range_s=range_s),
+        faces=replace(base.faces, detector=detector),
+        device=device,
+        weights=str(weights) if weights else None,
+    )
 
 
 def targets(files: tuple[Path, ...], output_dir: Path | None) -> Iterator[tuple[Path, Path]]:

@@ -130,16 +130,22 @@ def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tupl
         yield f"only {seconds:.1f} s with a face and speech, {config.min_speech_s:.1f} s are needed; give a longer clip"
     edge = (len(values) // 2) * HOP_S - abs(top.delay_s)
     if edge < config.edge_s:
-        yield (f"the best delay, {1000 * top.delay_s:+.0f} ms, is {1000 * max(edge, 0):.0f} ms from the end of the range"
-               f" ({1000 * config.edge_s:.0f} ms are needed); try a wider --range")
+        yield (
+            f"the best delay, {1000 * top.delay_s:+.0f} ms, is {1000 * max(edge, 0):.0f} ms from the end of the range"
+            f" ({1000 * config.edge_s:.0f} ms are needed); try a wider --range"
+        )
     lead = features(scores, values, top)[1]
     sure = certainty(scores, values, top, config)
     if lead < config.min_lead:
-        yield (f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, leads the next by {lead:.2f}"
-               f" ({config.min_lead:.2f} are needed); give a longer clip, or one where the speaker is seen")
+        yield (
+            f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, leads the next by {lead:.2f}"
+            f" ({config.min_lead:.2f} are needed); give a longer clip, or one where the speaker is seen"
+        )
     elif sure < config.min_certainty:
-        yield (f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, has a certainty of {sure:.2f}"
-               f" ({config.min_certainty:.2f} is needed); give a longer clip, or one where the speaker is seen")
+        yield (
+            f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, has a certainty of {sure:.2f}"
+            f" ({config.min_certainty:.2f} is needed); give a longer clip, or one where the speaker is seen"
+        )
     told = [s.delay_s for s in segments if s.delay_s is not None]
     if len(told) >= 3 and drift is None:
         spread = float(np.percentile(told, 75) - np.percentile(told, 25))

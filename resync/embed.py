@@ -42,10 +42,7 @@ def embed_sound(net: ICSyncNet, mels: np.ndarray) -> np.ndarray:
     """float [n, bands] mel frames -> float32 [n - 19, E], one for each 0.2 s window, every 10 ms."""
     device = next(net.parameters()).device
     view = windows(np.asarray(mels, np.float32))
-    parts = [
-        net.embed_sound(torch.from_numpy(np.array(view[i : i + BATCH])).to(device)).cpu()
-        for i in range(0, len(view), BATCH)
-    ]
+    parts = [net.embed_sound(torch.from_numpy(np.array(view[i : i + BATCH])).to(device)).cpu() for i in range(0, len(view), BATCH)]
     return torch.cat(parts).numpy()
 
 

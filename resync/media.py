@@ -203,9 +203,7 @@ def _opened(path: str | Path) -> Iterator[av.container.InputContainer]:
         # `file:` keeps names such as "a:b.mp4" or "http://..." from being taken for protocols, the
         # white list keeps playlists from reaching for the network.
         only_files = {"protocol_whitelist": "file"}
-        with av.open(
-            f"file:{os.fspath(path)}", container_options=only_files, metadata_errors="replace"
-        ) as container:
+        with av.open(f"file:{os.fspath(path)}", container_options=only_files, metadata_errors="replace") as container:
             yield container
     except av.InvalidDataError as error:
         raise MediaError(f"{path}: not a media file, or damaged or cut short; try another copy") from error

@@ -19,11 +19,10 @@ from .config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, Conf
 from .crops import mouth_crops
 from .curve import Scores
 from .decide import Decision, decide
-from .errors import OutputError
 from .faces import Detector, make_detector
 from .media import Frame, MediaInfo, picture_phase, probe, read_frames, read_sound, require_video_and_sound
 from .mels import log_mel, speech_mask
-from .remux import Remuxed, shift_sound
+from .remux import Remuxed, check_target, shift_sound
 from .report import Report, ms, rounded
 from .tracks import link, scan
 
@@ -169,19 +168,6 @@ def best_face(faces: np.ndarray, frames: int) -> np.ndarray:
     return np.take_along_axis(faces, mean.argmax(0)[None], 0)[0]
 
 
-def check_target(source: str | Path, target: str | Path, overwrite: bool) -> None:
-    """Raise OutputError when `target` cannot be written, or is the input."""
-    source, target = Path(source), Path(target)
-    if target.exists() and source.exists() and target.samefile(source):
-        raise OutputError(f"{target}: is the input itself, which is never written to; name another output file")
-    if target.is_dir():
-        raise OutputError(f"{target}: is a folder; name a file, or give the folder with -o")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target}: exists already; use -y to overwrite it")
-    if not target.absolute().parent.is_dir():
-        raise OutputError(f"{target}: the folder {target.parent} does not exist; make it first")
-
-
 def _is_sure(parts: list[Scores], config: Config) -> bool:
     ordered = sorted(parts, key=lambda p: p.time_s[0])
     found = decide(Scores.join(ordered), ordered, config.decide, config.curve)
@@ -216,5 +202,8 @@ def _report(info: MediaInfo, d: Decision, parts: list[Scores], faces: int, engin
         device=engine.device,
         weights=engine.weights,
         elapsed_s=round(elapsed, 2),
-        curve={"shift_ms": (0.0 - 1000 * HOP_S * d.delays[::-1]).round(1).tolist(), "probability": np.nan_to_num(d.curve[::-1]).round(4).tolist()},
+        curve={
+            "shift_ms": (0.0 - 1000 * HOP_S * d.delays[::-1]).round(1).tolist(),
+            "probability": np.nan_to_num(d.curve[::-1]).round(4).tolist(),
+        },
     )

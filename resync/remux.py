@@ -107,9 +107,7 @@ def ffmpeg_exe() -> str:
 
         return imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError) as error:
-        raise RemuxError(
-            "no ffmpeg program found; run `pip install imageio-ffmpeg` or set IMAGEIO_FFMPEG_EXE to one"
-        ) from error
+        raise RemuxError("no ffmpeg program found; run `pip install imageio-ffmpeg` or set IMAGEIO_FFMPEG_EXE to one") from error
 
 
 def is_baked(info: MediaInfo, dst: str | Path, shift_s: float, reencode: bool) -> bool:
@@ -121,9 +119,7 @@ def is_baked(info: MediaInfo, dst: str | Path, shift_s: float, reencode: bool) -
     return reencode or (shift_s != 0 and unable)
 
 
-def build_command(
-    ffmpeg: str, info: MediaInfo, dst: str | Path, shift_s: float, reencode: bool, extras: Extras = Extras()
-) -> list[str]:
+def build_command(ffmpeg: str, info: MediaInfo, dst: str | Path, shift_s: float, reencode: bool, extras: Extras = Extras()) -> list[str]:
     """Arguments for ffmpeg that write `info.path` to `dst` with all sound `shift_s` seconds later."""
     suffix = _suffix(dst)
     baked = is_baked(info, dst, shift_s, reencode)
@@ -175,7 +171,7 @@ def shift_sound(
         raise ValueError(f"shift_ms is {shift_ms}")
     src, dst = Path(src), Path(dst)
     info = info or probe(src)
-    _check_target(src, dst, overwrite)
+    check_target(src, dst, overwrite)
     _check_possible(info, dst, shift_ms / 1000, reencode)
     program = ffmpeg_exe()
     target = Path(os.path.realpath(dst))  # write through a link, like cp
@@ -202,6 +198,27 @@ def shift_sound(
     finally:
         part.unlink(missing_ok=True)
     return Remuxed(dst, tuple(command), is_baked(info, dst, *arguments), tuple(notes))
+
+
+def check_target(src: str | Path, dst: str | Path, overwrite: bool = False) -> None:
+    """Raise OutputError when `dst` cannot be written, exists and may not be overwritten, or is `src` itself."""
+    src, dst = Path(src), Path(dst)
+    if dst.is_dir():
+        raise OutputError(f"{dst}: is a folder; name a file in it")
+    if not dst.parent.is_dir():
+        raise OutputError(f"{dst}: the folder {dst.parent} does not exist; make it first")
+    if not os.access(dst.parent, os.W_OK):
+        raise OutputError(f"{dst}: the folder {dst.parent} cannot be written to; choose another")
+    if not dst.suffix:
+        raise OutputError(f"{dst}: no file type; end the name with {src.suffix or '.mp4'}")
+    if not dst.exists():
+        return
+    if src.exists() and os.path.samefile(src, dst):
+        raise OutputError(f"{dst}: is the input itself; choose another name")
+    if not dst.is_file():
+        raise OutputError(f"{dst}: is not an ordinary file; choose another name")
+    if not overwrite:
+        raise OutputError(f"{dst}: exists already; choose another name or overwrite it with -y")
 
 
 # --- the command's parts ---------------------------------------------------------------------------
@@ -255,31 +272,12 @@ def _bit_rate(track: AudioInfo, encoder: str) -> int:
     if encoder == "mp2":
         top = 192_000 if channels == 1 else 384_000
         top = top if track.sample_rate >= 32_000 else 160_000
-        return next((bits for bits in _MP2_BITS if bits >= min(wanted, top)))
+        return next(bits for bits in _MP2_BITS if bits >= min(wanted, top))
     top = _MAX_BITS_A_CHANNEL.get(encoder, 1_000_000) * channels
     return min(wanted, top, _MAX_BITS.get(encoder, wanted))
 
 
 # --- before, between and after ---------------------------------------------------------------------
-
-
-def _check_target(src: Path, dst: Path, overwrite: bool) -> None:
-    if dst.is_dir():
-        raise OutputError(f"{dst}: is a folder; name a file in it")
-    if not dst.parent.is_dir():
-        raise OutputError(f"{dst}: the folder {dst.parent} does not exist; make it first")
-    if not os.access(dst.parent, os.W_OK):
-        raise OutputError(f"{dst}: the folder {dst.parent} cannot be written to; choose another")
-    if not dst.suffix:
-        raise OutputError(f"{dst}: no file type; end the name with {src.suffix or '.mp4'}")
-    if not dst.exists():
-        return
-    if os.path.samefile(src, dst):
-        raise OutputError(f"{dst}: is the input itself; choose another name")
-    if not dst.is_file():
-        raise OutputError(f"{dst}: is not an ordinary file; choose another name")
-    if not overwrite:
-        raise OutputError(f"{dst}: exists already; choose another name or overwrite it with -y")
 
 
 def _check_possible(info: MediaInfo, dst: Path, shift_s: float, reencode: bool) -> None:
@@ -291,8 +289,7 @@ def _check_possible(info: MediaInfo, dst: Path, shift_s: float, reencode: bool) 
     last_s = max(track.start_s + track.duration_s for track in info.audio)
     if cuts and shift_s < 0 and 0 < last_s <= -shift_s:
         raise RemuxError(
-            f"{info.path}: {-shift_s * 1000:.0f} ms earlier is before the start for all of its sound; "
-            "move it by less than its length"
+            f"{info.path}: {-shift_s * 1000:.0f} ms earlier is before the start for all of its sound; move it by less than its length"
         )
 
 
@@ -333,9 +330,7 @@ def _run(command: Sequence[str], src: Path, dst: Path) -> None:
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     except OSError as error:
-        raise RemuxError(
-            f"{command[0]}: cannot be run ({error.strerror}); set IMAGEIO_FFMPEG_EXE to an ffmpeg program"
-        ) from error
+        raise RemuxError(f"{command[0]}: cannot be run ({error.strerror}); set IMAGEIO_FFMPEG_EXE to an ffmpeg program") from error
     if done.returncode == 0:
         return
     if done.returncode < 0:  # some builds of ffmpeg 7.0 crash on every MPEG-TS

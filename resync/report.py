@@ -50,7 +50,12 @@ class Report:
         row = {"schema": SCHEMA, **{k: v for k, v in vars(self).items() if k != "curve"}}
         row["reasons"] = list(self.reasons)
         row["segments"] = [
-            {"start_s": round(s.start_s, 2), "end_s": round(s.end_s, 2), "audio_delay_ms": ms(s.delay_s), "probability": rounded(s.probability)}
+            {
+                "start_s": round(s.start_s, 2),
+                "end_s": round(s.end_s, 2),
+                "audio_delay_ms": ms(s.delay_s),
+                "probability": rounded(s.probability),
+            }
             for s in self.segments
         ]
         return row | ({"curve": self.curve} if with_curve else {})

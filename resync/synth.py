@@ -71,8 +71,14 @@ def write_clip(clip: TalkingClip, path, audio_delay_ms=0.0) -> None:
         try:
             # the sound as a file: one encoder run, whose priming the container then accounts for
             picture.write_videofile(
-                str(film), fps=clip.fps, codec="libx264", audio=str(wav), audio_codec="aac", preset="veryfast",
-                ffmpeg_params=["-crf", "18", "-b:a", "128k"], logger=None,
+                str(film),
+                fps=clip.fps,
+                codec="libx264",
+                audio=str(wav),
+                audio_codec="aac",
+                preset="veryfast",
+                ffmpeg_params=["-crf", "18", "-b:a", "128k"],
+                logger=None,
             )
             shutil.copyfile(film, path)  # moviepy is silent when a short film fails: then there is no file
         except OSError as error:
@@ -86,7 +92,7 @@ def delayed(sound: np.ndarray, samples: int) -> np.ndarray:
     moved = np.zeros_like(sound)
     n = len(sound)
     if abs(samples) < n:
-        moved[max(samples, 0):n + min(samples, 0)] = sound[max(-samples, 0):n - max(samples, 0)]
+        moved[max(samples, 0) : n + min(samples, 0)] = sound[max(-samples, 0) : n - max(samples, 0)]
     return moved
 
 
@@ -132,8 +138,7 @@ LIP_BLUR_S, JAW_BLUR_S, VOICE_BLUR_S = 0.014, 0.026, 0.008  # inertia, sigma of 
 def _write_score(seconds, rng):
     """Draw phrases of syllables; return tracks of 1 kHz, by name, two seconds longer than asked."""
     n = int((seconds + 2) * SCORE_RATE)
-    names = ("jaw", "lips", "tongue", "width", "voicing", "nasal", "f1", "f2", "f3", "pitch", "stress",
-             *HISS_BANDS)
+    names = ("jaw", "lips", "tongue", "width", "voicing", "nasal", "f1", "f2", "f3", "pitch", "stress", *HISS_BANDS)
     tracks = {name: np.zeros(n, np.float32) for name in names}
     for name, rest in zip(("jaw", "f1", "f2", "f3"), (REST_JAW, 500, 1450, 2450)):
         tracks[name][:] = rest
@@ -174,9 +179,20 @@ def _put_consonant(tracks, t, name, vowel, stress, pitch):
     length, lips, tongue, jaw, width, voicing, hiss, level, nasal, burst = CONSONANTS[name]
     end = t + length
     jaw = vowel[3] if jaw is None else 0.9 * jaw + 0.1 * vowel[3]  # leans towards the vowel
-    _put(tracks, t, end, zip(("f1", "f2", "f3"), (280, 0.5 * vowel[1] + 750, vowel[2])), lips=lips,
-         tongue=tongue, jaw=jaw, width=width + 0.5 * vowel[4], voicing=voicing, nasal=nasal,
-         stress=stress, pitch=pitch)
+    _put(
+        tracks,
+        t,
+        end,
+        zip(("f1", "f2", "f3"), (280, 0.5 * vowel[1] + 750, vowel[2])),
+        lips=lips,
+        tongue=tongue,
+        jaw=jaw,
+        width=width + 0.5 * vowel[4],
+        voicing=voicing,
+        nasal=nasal,
+        stress=stress,
+        pitch=pitch,
+    )
     if hiss:
         _put(tracks, t, end, [(hiss, level)])
     if burst:  # at the release, the moment the gap opens
@@ -194,14 +210,22 @@ def _put(tracks, start, end, pairs, **more):
 
 def _smooth_score(tracks):
     """Give every articulator its inertia and derive `gap`, the opening between the lips, 0..1."""
-    blurs = {"jaw": JAW_BLUR_S, "width": 2 * JAW_BLUR_S, "lips": LIP_BLUR_S, "tongue": LIP_BLUR_S,
-             "f1": JAW_BLUR_S, "f2": JAW_BLUR_S, "f3": JAW_BLUR_S, "pitch": 0.05, "stress": 0.03,
-             "burst": 0.002}
+    blurs = {
+        "jaw": JAW_BLUR_S,
+        "width": 2 * JAW_BLUR_S,
+        "lips": LIP_BLUR_S,
+        "tongue": LIP_BLUR_S,
+        "f1": JAW_BLUR_S,
+        "f2": JAW_BLUR_S,
+        "f3": JAW_BLUR_S,
+        "pitch": 0.05,
+        "stress": 0.03,
+        "burst": 0.002,
+    }
     spoken = tracks["pitch"] > 0  # hold the pitch through pauses, so that it does not glide to zero
     at = np.maximum.accumulate(np.where(spoken, np.arange(len(spoken)), 0))
     tracks["pitch"] = np.where(tracks["pitch"][at] > 0, tracks["pitch"][at], 1).astype(np.float32)
-    score = {name: gaussian_filter1d(track, blurs.get(name, VOICE_BLUR_S) * SCORE_RATE, mode="nearest")
-             for name, track in tracks.items()}
+    score = {name: gaussian_filter1d(track, blurs.get(name, VOICE_BLUR_S) * SCORE_RATE, mode="nearest") for name, track in tracks.items()}
     score["press"] = np.clip(score["lips"] - 1, 0, 0.4) / 0.4
     score["gap"] = np.clip(score["jaw"], 0, 1) * (1 - np.clip(score["lips"], 0, 1))
     return score
@@ -230,7 +254,7 @@ def _speak(score, n, rng):
     source = track["voicing"] * (pulses + breath * noise) + 0.25 * track["h"] * noise
     sound = _formants(source * through, track, tract)
     sound = np.append(sound[0], sound[1:] - bright * sound[:-1])
-    sound /= np.sqrt(np.mean(sound ** 2)) + 1e-9
+    sound /= np.sqrt(np.mean(sound**2)) + 1e-9
     for name, (low, high) in HISS_BANDS.items():
         if name != "h":
             band = butter(2, [low, min(high, 7900)], "bandpass", fs=SOUND_RATE, output="sos")
@@ -256,15 +280,16 @@ def _glottis(pitch, n, rng):
 def _formants(source, track, tract):
     """Filter `source` [n] by five resonators in a row whose first three move with the score."""
     at = np.arange(0, len(source), BLOCK)
-    hertz = np.stack([track["f1"][at], track["f2"][at], track["f3"][at],
-                      np.full(len(at), 3500.0), np.full(len(at), 4500.0)], axis=1) * tract
+    hertz = (
+        np.stack([track["f1"][at], track["f2"][at], track["f3"][at], np.full(len(at), 3500.0), np.full(len(at), 4500.0)], axis=1) * tract
+    )
     hertz = np.minimum(hertz, 7500)
     width = np.array([70, 90, 130, 200, 260])
     radius = np.exp(-np.pi * width / SOUND_RATE)
     sos = np.zeros((len(at), 5, 6))
     sos[..., 3] = 1
     sos[..., 4] = -2 * radius * np.cos(2 * np.pi * hertz / SOUND_RATE)
-    sos[..., 5] = radius ** 2
+    sos[..., 5] = radius**2
     sos[..., 0] = sos[..., 3:].sum(axis=-1)  # gain 1 at 0 Hz, as in a real tract
     out, state = np.empty_like(source), np.zeros((5, 2))
     for i, start in enumerate(at):
@@ -307,10 +332,16 @@ class _Look:
 
 def _draw_look(rng):
     return _Look(
-        side=rng.uniform(135, 200), mirror=bool(rng.random() < 0.5), opening=rng.uniform(12, 17),
-        smile=rng.uniform(2.5, 5.0), teeth=rng.uniform(2.0, 5.0),
-        dark=np.array([52, 16, 16]) * rng.uniform(0.5, 1.3), gain=rng.uniform(0.85, 1.1) * rng.uniform(0.93, 1.07, 3),
-        gamma=rng.uniform(0.8, 1.35), grey=float(rng.choice([0, 0, 0.3, 0.6])), noise=rng.uniform(0.5, 4.0),
+        side=rng.uniform(135, 200),
+        mirror=bool(rng.random() < 0.5),
+        opening=rng.uniform(12, 17),
+        smile=rng.uniform(2.5, 5.0),
+        teeth=rng.uniform(2.0, 5.0),
+        dark=np.array([52, 16, 16]) * rng.uniform(0.5, 1.3),
+        gain=rng.uniform(0.85, 1.1) * rng.uniform(0.93, 1.07, 3),
+        gamma=rng.uniform(0.8, 1.35),
+        grey=float(rng.choice([0, 0, 0.3, 0.6])),
+        noise=rng.uniform(0.5, 4.0),
     )
 
 
@@ -322,9 +353,18 @@ def _film(score, count, fps, size, rng):
     if look.mirror:
         columns = -columns
     x0, y0 = np.meshgrid(columns * scale, rows * scale)
-    sway = {name: amount * _wander(count, fps, rate, rng) for name, amount, rate in (
-        ("x", 3.0, 0.35), ("y", 2.2, 0.35), ("roll", 0.045, 0.3), ("zoom", 0.03, 0.2), ("yaw", 2.2, 0.4),
-        ("light", 0.05, 0.15), ("warmth", 0.03, 0.1))}
+    sway = {
+        name: amount * _wander(count, fps, rate, rng)
+        for name, amount, rate in (
+            ("x", 3.0, 0.35),
+            ("y", 2.2, 0.35),
+            ("roll", 0.045, 0.3),
+            ("zoom", 0.03, 0.2),
+            ("yaw", 2.2, 0.4),
+            ("light", 0.05, 0.15),
+            ("warmth", 0.03, 0.1),
+        )
+    }
     blink = _blinks(count, fps, rng)
     grain = rng.standard_normal((size[1] + 64, size[0] + 64, 3)).astype(np.float32) * look.noise
     frames = np.empty((count, size[1], size[0], 3), np.uint8)
@@ -334,7 +374,7 @@ def _film(score, count, fps, size, rng):
         x, y = _head(x0, y0, now, look)
         picture = _draw_face(portrait, x, y, pose, float(blink[k]), look)
         dx, dy = rng.integers(0, 64, 2)
-        frames[k] = _expose(picture, now, look, grain[dy:dy + size[1], dx:dx + size[0]])
+        frames[k] = _expose(picture, now, look, grain[dy : dy + size[1], dx : dx + size[0]])
     return frames
 
 
@@ -351,7 +391,7 @@ def _wander(count, fps, hertz, rng):
     """A smooth random track [count] of unit variance that changes about `hertz` times a second."""
     sigma = fps / (2 * np.pi * hertz)
     pad = int(4 * sigma) + 1
-    track = gaussian_filter1d(rng.standard_normal(count + 2 * pad), sigma)[pad:pad + count]
+    track = gaussian_filter1d(rng.standard_normal(count + 2 * pad), sigma)[pad : pad + count]
     return track * np.sqrt(2 * np.sqrt(np.pi) * sigma)
 
 
@@ -370,7 +410,7 @@ def _head(x0, y0, now, look):
     c, s = zoom * np.cos(now["roll"]), zoom * np.sin(now["roll"])
     x = FACE_X + c * x0 - s * y0 + now["x"]
     y = FACE_Y + 5 + s * x0 + c * y0 + now["y"]
-    x = x + now["yaw"] * np.exp(-((x - FACE_X) / 38) ** 2 - ((y - FACE_Y) / 55) ** 2)  # the near parts move
+    x = x + now["yaw"] * np.exp(-(((x - FACE_X) / 38) ** 2) - ((y - FACE_Y) / 55) ** 2)  # the near parts move
     return x.astype(np.float32), y.astype(np.float32)
 
 
@@ -389,7 +429,7 @@ def _draw_face(portrait, x, y, pose, blink, look):
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):
         return sample(x, y)
-    box = np.s_[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     u, v, cover, cavity = _mouth(x[box], y[box], pose, look)
     x, y = x.copy(), y.copy()
     x[box], y[box] = u, v
@@ -405,10 +445,10 @@ def _mouth(x, y, pose, look):
     """
     jaw, gap, width = np.clip(pose["jaw"], 0, 1), pose["gap"], np.clip(pose["width"], -1, 1.2)
     stretch = 0.86 + 0.12 * max(width, 0) - 0.20 * max(-width, 0) - 0.04 * jaw  # of the mouth's width
-    near = np.exp(-((x - MOUTH_X) / 28) ** 4) * _ramp((y - CHEEK) / 22) * _ramp((CHIN - y) / 28)
+    near = np.exp(-(((x - MOUTH_X) / 28) ** 4)) * _ramp((y - CHEEK) / 22) * _ramp((CHIN - y) / 28)
     u = x + (1 / stretch - 1) * (x - MOUTH_X) * near
     across = (u - MOUTH_X) / MOUTH_HALF
-    a2 = np.minimum(across ** 2, 1)
+    a2 = np.minimum(across**2, 1)
     tilt = MOUTH_TILT * np.clip(across, -1, 1)
     upper0 = MOUTH_Y + tilt + (UPPER_INNER - MOUTH_Y) * (1 - a2)
     lower0 = MOUTH_Y + tilt + (LOWER_INNER - MOUTH_Y) * (1 - a2)
@@ -420,22 +460,21 @@ def _mouth(x, y, pose, look):
     raised = 0.18 + 0.14 * round_  # the upper lip's share of the opening
     upper, lower = seam - raised * opening, seam + (1 - raised) * opening
 
-    fade = np.exp(-(np.maximum(np.abs(across) - 1, 0) / 0.45) ** 2)
+    fade = np.exp(-((np.maximum(np.abs(across) - 1, 0) / 0.45) ** 2))
     up = (upper - upper0) * fade * _ramp((y - NOSE_BASE) / np.maximum(upper - NOSE_BASE, 1))
     drop = 9.5 * jaw / 15 * look.opening * np.clip(1 - ((x - MOUTH_X) / FACE_HALF) ** 2, 0, 1)  # of the chin
     chin = _ramp((y - lower) / 20)
     down = (lower - lower0) * fade * (1 - chin) + drop * chin * _ramp((NECK + 6 - y) / 30)
     swell = 0.35 * max(-width, 0) - 0.45 * pose["press"]  # pushed out or pressed lips
     puff = swell * fade * (1 - a2)
-    up = up + puff * (y - upper) * np.exp(-((y - upper) / 5) ** 2)
-    down = down + puff * (y - lower) * np.exp(-((y - lower) / 6) ** 2)
+    up = up + puff * (y - upper) * np.exp(-(((y - upper) / 5) ** 2))
+    down = down + puff * (y - lower) * np.exp(-(((y - lower) / 6) ** 2))
     v = y - np.where(y < 0.5 * (upper + lower), up, down)
 
     soft = 0.8
     cover = np.clip((y - upper) / soft + 0.5, 0, 1) * np.clip((lower - y) / soft + 0.5, 0, 1) * (np.abs(across) < 1)
-    cover = np.maximum(cover, 0.55 * np.exp(-((y - seam) / 0.8) ** 2) * (1 - a2) * max(1 - gap / 0.1, 0))
-    return (u.astype(np.float32), v.astype(np.float32), cover.astype(np.float32),
-            (u, y - upper, lower - y, upper0, lower0, a2))
+    cover = np.maximum(cover, 0.55 * np.exp(-(((y - seam) / 0.8) ** 2)) * (1 - a2) * max(1 - gap / 0.1, 0))
+    return (u.astype(np.float32), v.astype(np.float32), cover.astype(np.float32), (u, y - upper, lower - y, upper0, lower0, a2))
 
 
 def _cavity(sample, cavity, look):

@@ -52,8 +52,23 @@ def delayed_clip(talking, tmp_path_factory):
 def no_face(ffmpeg, delayed_clip, tmp_path_factory):
     """A test pattern with a speaking voice."""
     path = tmp_path_factory.mktemp("noface") / "noface.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=3", "-i", delayed_clip(), "-map", "0:v", "-map", "1:a", "-t", "3",
-           "-pix_fmt", "yuv420p", path)
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=320x240:r=25:d=3",
+        "-i",
+        delayed_clip(),
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-t",
+        "3",
+        "-pix_fmt",
+        "yuv420p",
+        path,
+    )
     return path
 
 
@@ -61,8 +76,22 @@ def no_face(ffmpeg, delayed_clip, tmp_path_factory):
 def mute(ffmpeg, delayed_clip, tmp_path_factory):
     """A talking face with a silent sound track."""
     path = tmp_path_factory.mktemp("mute") / "mute.mp4"
-    ffmpeg("-i", delayed_clip(), "-f", "lavfi", "-i", "anullsrc=r=44100:cl=mono", "-map", "0:v", "-map", "1:a", "-c:v", "copy",
-           "-shortest", path)
+    ffmpeg(
+        "-i",
+        delayed_clip(),
+        "-f",
+        "lavfi",
+        "-i",
+        "anullsrc=r=44100:cl=mono",
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-c:v",
+        "copy",
+        "-shortest",
+        path,
+    )
     return path
 
 

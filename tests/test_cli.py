@@ -14,8 +14,9 @@ def resync(tmp_path):
     """Run the command in its own process, in an empty folder."""
 
     def run(*args, code=None):
-        done = subprocess.run([sys.executable, "-m", "resync", *map(str, args)], capture_output=True, text=True, cwd=tmp_path,
-                              stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [sys.executable, "-m", "resync", *map(str, args)], capture_output=True, text=True, cwd=tmp_path, stdin=subprocess.DEVNULL
+        )
         assert "Traceback" not in done.stderr, done.stderr
         if code is not None:
             assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
@@ -25,9 +26,26 @@ def resync(tmp_path):
 
 
 KEYS = {
-    "schema", "file", "verdict", "audio_delay_ms", "audio_delay_frames", "shift_ms", "probability_at_offset", "offscreen_ratio",
-    "uncertainty_ms", "drift_ms_per_min", "reasons", "segments", "faces", "analysed_s", "duration_s", "fps", "detector", "device",
-    "weights", "elapsed_s",
+    "schema",
+    "file",
+    "verdict",
+    "audio_delay_ms",
+    "audio_delay_frames",
+    "shift_ms",
+    "probability_at_offset",
+    "offscreen_ratio",
+    "uncertainty_ms",
+    "drift_ms_per_min",
+    "reasons",
+    "segments",
+    "faces",
+    "analysed_s",
+    "duration_s",
+    "fps",
+    "detector",
+    "device",
+    "weights",
+    "elapsed_s",
 }
 
 
@@ -133,17 +151,25 @@ def test_usage_errors_are_exit_2(resync):
     resync("nonsense", code=2)
 
 
-@pytest.mark.parametrize("options, word", [
-    (("--device", "cuda:99"), "cuda"), (("--device", "tpu"), "tpu"), (("--detector", "nothing"), "detector"),
-    (("--detector", "insightface:nopack"), "insightface"), (("--weights", "gone.safetensors"), "gone.safetensors"),
-])
+@pytest.mark.parametrize(
+    "options, word",
+    [
+        (("--device", "cuda:99"), "cuda"),
+        (("--device", "tpu"), "tpu"),
+        (("--detector", "nothing"), "detector"),
+        (("--detector", "insightface:nopack"), "insightface"),
+        (("--weights", "gone.safetensors"), "gone.safetensors"),
+    ],
+)
 def test_bad_settings_are_one_line(resync, delayed_clip, options, word):
     done = resync("check", delayed_clip(0), *options, code=1)
     assert len(done.stderr.splitlines()) == 1 and word in done.stderr.lower() and done.stdout == ""
 
 
 def test_stdin_is_left_alone(delayed_clip):
-    done = subprocess.run([sys.executable, "-m", "resync", "check", "-q", str(delayed_clip(0))], input="still here", capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "resync", "check", "-q", str(delayed_clip(0))], input="still here", capture_output=True, text=True
+    )
     assert done.returncode == 0
 
 

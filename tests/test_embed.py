@@ -14,7 +14,9 @@ from resync.model import Dimensions, ICSyncNet
 def net():
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    return ICSyncNet(Dimensions(visual_widths=(4, 4, 8, 8), sound_widths=(4, 4, 8, 8), embedding=12, head=4, crop=CropConfig(size=32))).eval()
+    return ICSyncNet(
+        Dimensions(visual_widths=(4, 4, 8, 8), sound_widths=(4, 4, 8, 8), embedding=12, head=4, crop=CropConfig(size=32))
+    ).eval()
 
 
 def test_mouth_windows(net, monkeypatch):

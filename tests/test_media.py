@@ -222,11 +222,7 @@ def test_only_pictures_that_a_tick_uses_are_converted(make, monkeypatch):
 @pytest.mark.parametrize("start_s, end_s", [(2, None), (1.19, 2.5), (3.9, 9), (0, 0.5), (2.0, 2.04), (50, 60)])
 def test_a_stretch_is_a_slice_of_the_whole(any_format, start_s, end_s):
     part = list(media.read_frames(any_format, start_s=start_s, end_s=end_s))
-    whole = [
-        f
-        for f in media.read_frames(any_format)
-        if f.time_s >= start_s - 1e-9 and (end_s is None or f.time_s < end_s - 1e-9)
-    ]
+    whole = [f for f in media.read_frames(any_format) if f.time_s >= start_s - 1e-9 and (end_s is None or f.time_s < end_s - 1e-9)]
     assert [f[:2] for f in part] == [f[:2] for f in whole]
     assert all(np.array_equal(a.image, b.image) for a, b in zip(part, whole))
 
@@ -502,9 +498,7 @@ def test_a_file_with_nothing_whole_is_an_error(make, folder):
         media.read_sound(path)
 
 
-@pytest.mark.parametrize(
-    "name", ["-film.mp4", "a:b.mp4", "100%d.mp4", "two\nlines.mp4", "pipe:0", "fünf ' &.mp4", "%03d.mkv"]
-)
+@pytest.mark.parametrize("name", ["-film.mp4", "a:b.mp4", "100%d.mp4", "two\nlines.mp4", "pipe:0", "fünf ' &.mp4", "%03d.mkv"])
 def test_any_name_is_a_file(mp4, tmp_path, monkeypatch, name):
     (tmp_path / name).write_bytes(mp4.read_bytes())
     monkeypatch.chdir(tmp_path)

@@ -25,7 +25,9 @@ def test_wheel_and_sdist_hold_the_weights(tmp_path):
     pytest.importorskip("build")
     if not (ROOT / "setup.cfg").exists():
         pytest.skip("not a checkout")
-    done = subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     in_wheel = zipfile.ZipFile(wheel).namelist()
@@ -34,3 +36,15 @@ def test_wheel_and_sdist_hold_the_weights(tmp_path):
         assert f"resync/weights/{name}" in in_wheel
         assert any(n.endswith(f"/weights/{name}") for n in in_sdist)
     assert not [n for n in in_wheel if n.startswith("tests/")]
+
+
+def test_the_default_path_works_without_opencv(delayed_clip):
+    """OpenCV's usual build needs libGL, which a plain machine lacks: only InsightFace may need it."""
+    code = "import sys; sys.modules['cv2'] = None; from resync.cli import main; main(['check', '--detector', 'centerface', sys.argv[1]])"
+    done = subprocess.run([sys.executable, "-c", code, str(delayed_clip(200))], capture_output=True, text=True)
+    assert done.returncode == 0 and "ms late" in done.stdout, done.stderr
+
+
+def test_importing_resync_is_cheap():
+    code = "import sys, resync; print([m for m in ('torch', 'numpy', 'cv2', 'insightface', 'av') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -6,7 +6,8 @@ import pytest
 from resync.config import Config
 from resync.errors import MediaError, OutputError
 from resync.media import MediaInfo, VideoInfo, probe
-from resync.pipeline import analyze, best_face, check_target, fix, plan
+from resync.pipeline import analyze, best_face, fix, plan
+from resync.remux import check_target
 
 FRAME_MS = 40.0
 
@@ -107,7 +108,13 @@ def test_target_is_checked_before_the_work(delayed_clip, tmp_path):
     link = tmp_path / "link.mp4"
     link.symlink_to(source)
     (tmp_path / "there.mp4").write_bytes(b"mine")
-    for target, word in ((source, "input"), (link, "input"), (tmp_path / "no" / "x.mp4", "folder"), (tmp_path, "folder"), (tmp_path / "there.mp4", "-y")):
+    for target, word in (
+        (source, "input"),
+        (link, "input"),
+        (tmp_path / "no" / "x.mp4", "folder"),
+        (tmp_path, "folder"),
+        (tmp_path / "there.mp4", "-y"),
+    ):
         with pytest.raises(OutputError, match=word):
             check_target(source, target, False)
     assert (tmp_path / "there.mp4").read_bytes() == b"mine"

@@ -72,9 +72,7 @@ def rich_mkv(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rich")
     (folder / "s.srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nhello\n")
     (folder / "font.ttf").write_bytes(b"\0\1\0\0" + b"x" * 100)
-    (folder / "meta").write_text(
-        ";FFMETADATA1\ntitle=My film\nmine=kept\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=500\nEND=1500\ntitle=one\n"
-    )
+    (folder / "meta").write_text(";FFMETADATA1\ntitle=My film\nmine=kept\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=500\nEND=1500\ntitle=one\n")
     ffmpeg(*picture(0.04), "-frames:v", "1", folder / "cover.jpg")
     ffmpeg(
         *picture(), *noise(1, 44_100), *noise(2), "-i", folder / "s.srt", "-i", folder / "meta",
@@ -414,9 +412,7 @@ def test_existing_output_needs_overwrite(media, tmp_path):
     check_nothing_left(tmp_path, "o.mp4")
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("no/such/o.mp4", "does not exist"), ("", "is a folder"), ("o", "no file type")]
-)
+@pytest.mark.parametrize(("name", "words"), [("no/such/o.mp4", "does not exist"), ("", "is a folder"), ("o", "no file type")])
 def test_bad_targets(media, tmp_path, name, words):
     with pytest.raises(OutputError, match=words) as error:
         shift_sound(media("aac.mp4"), tmp_path / name, 100)

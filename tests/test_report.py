@@ -9,20 +9,63 @@ from resync.decide import Segment
 from resync.report import Report, error_json, headline, ms, rounded
 
 KEYS = [
-    "schema", "file", "verdict", "audio_delay_ms", "audio_delay_frames", "shift_ms", "probability_at_offset", "offscreen_ratio",
-    "uncertainty_ms", "drift_ms_per_min", "reasons", "segments", "faces", "analysed_s", "duration_s", "fps", "detector", "device",
-    "weights", "elapsed_s",
+    "schema",
+    "file",
+    "verdict",
+    "audio_delay_ms",
+    "audio_delay_frames",
+    "shift_ms",
+    "probability_at_offset",
+    "offscreen_ratio",
+    "uncertainty_ms",
+    "drift_ms_per_min",
+    "reasons",
+    "segments",
+    "faces",
+    "analysed_s",
+    "duration_s",
+    "fps",
+    "detector",
+    "device",
+    "weights",
+    "elapsed_s",
 ]
 
 LATE = Report(
-    file="a b.mp4", verdict="out_of_sync", audio_delay_ms=120.0, audio_delay_frames=3.0, shift_ms=-120.0, probability_at_offset=0.87,
-    offscreen_ratio=0.25, uncertainty_ms=6.0, drift_ms_per_min=None, reasons=(),
+    file="a b.mp4",
+    verdict="out_of_sync",
+    audio_delay_ms=120.0,
+    audio_delay_frames=3.0,
+    shift_ms=-120.0,
+    probability_at_offset=0.87,
+    offscreen_ratio=0.25,
+    uncertainty_ms=6.0,
+    drift_ms_per_min=None,
+    reasons=(),
     segments=(Segment(0.0, 8.004, 0.12, 0.87654), Segment(8.0, 16.0, None, None)),
-    faces=1, analysed_s=16.0, duration_s=16.2, fps=25.0, detector="centerface", device="cpu", weights="net:0123", elapsed_s=1.5,
+    faces=1,
+    analysed_s=16.0,
+    duration_s=16.2,
+    fps=25.0,
+    detector="centerface",
+    device="cpu",
+    weights="net:0123",
+    elapsed_s=1.5,
     curve={"shift_ms": [-120.0, 0.0], "probability": [0.9, 0.1]},
 )
-UNKNOWN = replace(LATE, verdict="undecided", audio_delay_ms=None, audio_delay_frames=None, shift_ms=None, probability_at_offset=None,
-                  offscreen_ratio=None, uncertainty_ms=None, reasons=("no face was found",), segments=(), faces=0)
+UNKNOWN = replace(
+    LATE,
+    verdict="undecided",
+    audio_delay_ms=None,
+    audio_delay_frames=None,
+    shift_ms=None,
+    probability_at_offset=None,
+    offscreen_ratio=None,
+    uncertainty_ms=None,
+    reasons=("no face was found",),
+    segments=(),
+    faces=0,
+)
 
 
 def test_json_has_exactly_the_documented_keys():
@@ -47,7 +90,15 @@ def test_the_curve_comes_when_asked_for():
 def test_unknown_is_null():
     row = json.loads(UNKNOWN.to_json())
     unknown = {k for k, v in row.items() if v is None}
-    assert unknown == {"audio_delay_ms", "audio_delay_frames", "shift_ms", "probability_at_offset", "offscreen_ratio", "uncertainty_ms", "drift_ms_per_min"}
+    assert unknown == {
+        "audio_delay_ms",
+        "audio_delay_frames",
+        "shift_ms",
+        "probability_at_offset",
+        "offscreen_ratio",
+        "uncertainty_ms",
+        "drift_ms_per_min",
+    }
     assert row["reasons"] == ["no face was found"] and row["segments"] == []
 
 

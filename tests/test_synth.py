@@ -46,7 +46,7 @@ def test_delayed(samples):
     before = sound.copy()
     moved = delayed(sound, samples)
     padded = np.pad(before, 20)
-    assert np.array_equal(moved, padded[20 - samples:28 - samples]) and np.array_equal(sound, before)
+    assert np.array_equal(moved, padded[20 - samples : 28 - samples]) and np.array_equal(sound, before)
 
 
 def faces(frames):
@@ -80,11 +80,11 @@ def test_dark_mouth_follows_the_sound_and_only_at_lag_zero(clip):
     dark = []
     for frame, (left_eye, right_eye, _, left, right) in zip(clip.frames.mean(axis=3), points):
         eye, (x, y) = np.hypot(*(right_eye - left_eye)), (left + right) / 2
-        mouth = frame[int(y - 0.15 * eye):int(y + 0.4 * eye), int(x - 0.3 * eye):int(x + 0.3 * eye)]
-        cheek = np.median(frame[int(y - 0.6 * eye):int(y - 0.3 * eye), int(x - 0.5 * eye):int(x + 0.5 * eye)])
+        mouth = frame[int(y - 0.15 * eye) : int(y + 0.4 * eye), int(x - 0.3 * eye) : int(x + 0.3 * eye)]
+        cheek = np.median(frame[int(y - 0.6 * eye) : int(y - 0.3 * eye), int(x - 0.5 * eye) : int(x + 0.5 * eye)])
         dark.append((mouth < 0.5 * cheek).mean())
     step = clip.rate // clip.fps
-    loud = np.sqrt(np.convolve(clip.sound ** 2, np.ones(step) / step, "same"))[::step]  # around each frame's time
+    loud = np.sqrt(np.convolve(clip.sound**2, np.ones(step) / step, "same"))[::step]  # around each frame's time
     fit = {lag: np.corrcoef(dark[10:-10], np.roll(loud, -lag)[10:-10])[0, 1] for lag in range(-8, 9)}
     assert fit[0] > 0.7 and max(fit, key=fit.get) in (-1, 0, 1)
     assert fit[0] > fit[5] + 0.3 and fit[0] > fit[-5] + 0.3  # 200 ms
@@ -105,8 +105,7 @@ def read(path):
     with av.open(str(path)) as file:
         frames = [(f.time, f.to_ndarray(format="gray").mean()) for f in file.decode(video=0)]
     with av.open(str(path)) as file:
-        blocks = [(f.time + np.arange(f.samples) / f.sample_rate, f.to_ndarray().mean(axis=0))
-                  for f in file.decode(audio=0)]
+        blocks = [(f.time + np.arange(f.samples) / f.sample_rate, f.to_ndarray().mean(axis=0)) for f in file.decode(audio=0)]
     return np.array(frames), np.concatenate([t for t, _ in blocks]), np.concatenate([x for _, x in blocks])
 
 

@@ -21,7 +21,18 @@ from resync.training import train as training
 from resync.training.calibrate import Samples, collect, fit_rule, trade_off
 from resync.training.dataset import Augment, Library, Track, draw_batch, draw_sequence, muddy_sound, stack_windows, view_crops
 from resync.training.evaluate import (
-    Embedded, area_under_curve, central, embed_track, estimate, evaluate, pieces, read_tracks, reference, repair, score, window_hits,
+    Embedded,
+    area_under_curve,
+    central,
+    embed_track,
+    estimate,
+    evaluate,
+    pieces,
+    read_tracks,
+    reference,
+    repair,
+    score,
+    window_hits,
 )
 from resync.training.losses import bbce, pair_masks
 from resync.training.prepare import Entry, prepare, read_crops, read_index, read_mels, wide_crop
@@ -32,8 +43,12 @@ PLAIN = Augment(**{f.name: 0.0 for f in fields(Augment)})
 FACES = FaceConfig(detector="centerface", threads=1)
 INDEX = "file\tsplit\tsource\tspeaker\tsuspected_delay_ms\n" + "".join(
     f"{name}\t{split}\tsynth\t{speaker}\t{delay}\n"
-    for name, split, speaker, delay in [("a/one.mp4", "train", "ann", "0"), ("b/two.mp4", "train", "bob", "80"),
-                                        ("c/three.mp4", "val", "cid", "0"), ("silent.mp4", "train", "dan", "")]
+    for name, split, speaker, delay in [
+        ("a/one.mp4", "train", "ann", "0"),
+        ("b/two.mp4", "train", "bob", "80"),
+        ("c/three.mp4", "val", "cid", "0"),
+        ("silent.mp4", "train", "dan", ""),
+    ]
 )
 
 
@@ -95,7 +110,10 @@ def same_weights(a, b):
 def test_cache_holds_what_the_index_says(cache):
     entries = read_index(cache)
     assert [(e.split, e.source, e.speaker, e.delay_ms) for e in entries] == [
-        ("train", "synth", "ann", 0), ("train", "synth", "bob", 80), ("val", "synth", "cid", 0)]
+        ("train", "synth", "ann", 0),
+        ("train", "synth", "bob", 80),
+        ("val", "synth", "cid", 0),
+    ]
     for e in entries:
         crops, mels = read_crops(cache, e), read_mels(cache, e)
         assert e.start == 0 and 70 <= e.frames <= 76
@@ -123,7 +141,9 @@ def test_central_crops_are_those_of_the_tool(clips, cache):
     cached = central(read_crops(cache, read_index(cache)[0]), CropConfig())
     assert cached.shape == direct.shape and cached.dtype == np.uint8
     difference = lambda a, b: np.abs(a.astype(int) - b).mean()  # noqa: E731
-    assert difference(cached, direct) < 3 and abs(cached.mean() - direct.mean()) < 1 and cached.std() == pytest.approx(direct.std(), rel=0.05)
+    assert (
+        difference(cached, direct) < 3 and abs(cached.mean() - direct.mean()) < 1 and cached.std() == pytest.approx(direct.std(), rel=0.05)
+    )
     for axis in (1, 2):
         assert difference(cached, direct) < 0.6 * difference(np.roll(cached, 1, axis), direct)  # not even a pixel aside
 
@@ -159,7 +179,10 @@ def test_prepare_goes_on_after_a_stop(clips, cache, tmp_path):
 def test_without_an_index_folders_are_speakers(clips):
     rows = list(preparing._rows(clips, None))
     assert [(r["file"], r["speaker"], r["split"]) for r in rows[:3]] == [
-        ("a/one.mp4", "a", "train"), ("b/two.mp4", "b", "train"), ("c/three.mp4", "c", "train")]
+        ("a/one.mp4", "a", "train"),
+        ("b/two.mp4", "b", "train"),
+        ("c/three.mp4", "c", "train"),
+    ]
 
 
 def test_nothing_to_prepare(tmp_path):
@@ -246,7 +269,13 @@ def test_speakers_are_drawn_by_a_power_of_their_length(monkeypatch):
 
 
 def test_library_leaves_out_what_it_cannot_use(monkeypatch):
-    tracks = [ticking("good"), ticking("brief", 11), ticking("unknown", delay_ms=None), ticking("other", split="val"), ticking("bad", source="x")]
+    tracks = [
+        ticking("good"),
+        ticking("brief", 11),
+        ticking("unknown", delay_ms=None),
+        ticking("other", split="val"),
+        ticking("bad", source="x"),
+    ]
     written_cache(tracks, monkeypatch)
     names = lambda **kw: [t.entry.name for t in Library("", "train", sequence=8, **kw).tracks]  # noqa: E731
     assert names(skip=("x",)) == ["good"]
@@ -415,7 +444,9 @@ def perfect(entry, n=150, late_hops=0, seed=0):
     source = gaussian_filter1d(rng.normal(size=(4 * n + 200, 32)), 3, axis=0)
     source /= np.linalg.norm(source, axis=1, keepdims=True)
     first = 100 + 4 * np.arange(n - 4)
-    return Embedded(entry, source[first].astype(np.float32), np.roll(source, late_hops, 0).astype(np.float32), first, np.ones(len(source) + 19, bool))
+    return Embedded(
+        entry, source[first].astype(np.float32), np.roll(source, late_hops, 0).astype(np.float32), first, np.ones(len(source) + 19, bool)
+    )
 
 
 def entry(name="x", speaker="p", delay_ms=0.0, source="s", frames=150):
@@ -453,8 +484,11 @@ def test_window_hits():
 
 
 def test_table(monkeypatch, net):
-    tracks = {"a": perfect(entry("a", "p"), seed=1), "b": perfect(entry("b", "q", source="t"), late_hops=30, seed=2),
-              "c": perfect(entry("c", "r", delay_ms=None), late_hops=-10, seed=3)}
+    tracks = {
+        "a": perfect(entry("a", "p"), seed=1),
+        "b": perfect(entry("b", "q", source="t"), late_hops=30, seed=2),
+        "c": perfect(entry("c", "r", delay_ms=None), late_hops=-10, seed=3),
+    }
     monkeypatch.setattr("resync.training.evaluate.embed_track", lambda net, track: tracks[track])
     table = evaluate(net, list(tracks))
     assert set(table) == {"s", "t", "all"}
@@ -486,8 +520,14 @@ def test_repair(monkeypatch, net):
     monkeypatch.setattr("resync.training.evaluate.embed_track", lambda net, track: tracks[track.entry.name])
     monkeypatch.setattr("resync.training.evaluate.certainty", lambda scores, values, top: 0.95 if abs(top.delay_s - 0.1) < 0.01 else 0.2)
     found = repair(net, [Track(t.entry, None, None) for t in tracks.values()], least=0.9)
-    assert found == {"kept": 90.0, "corrected": pytest.approx(100, abs=3), "found": pytest.approx(100, abs=3),
-                     "near": 40.0, "far": None, "unknown": None}
+    assert found == {
+        "kept": 90.0,
+        "corrected": pytest.approx(100, abs=3),
+        "found": pytest.approx(100, abs=3),
+        "near": 40.0,
+        "far": None,
+        "unknown": None,
+    }
 
 
 def test_the_rule_tells_right_from_wrong():
@@ -558,7 +598,9 @@ def test_train_and_evaluate_commands(cache, tmp_path, resync):
     code, text = resync("evaluate", cache, "--weights", best, "--device", "cpu")
     assert code == 0 and text.split()[0] == "source" and "synth" in text and "all" in text
     code, text = resync("evaluate", cache, "--weights", best, "--device", "cpu", "--split", "train", "--repair", tmp_path / "delays.json")
-    assert code == 0 and set(json.loads((tmp_path / "delays.json").read_text())) == {e.name for e in read_index(cache) if e.split == "train"}
+    assert code == 0 and set(json.loads((tmp_path / "delays.json").read_text())) == {
+        e.name for e in read_index(cache) if e.split == "train"
+    }
 
 
 def test_commands_complain_in_one_line(tmp_path, cache, resync):

@@ -10,8 +10,14 @@ from resync.config import CropConfig, MelConfig
 from resync.errors import WeightsError
 from resync.model import Dimensions, ICSyncNet
 
-TINY = Dimensions(visual_widths=(4, 4, 8, 8), sound_widths=(4, 4, 4, 8), embedding=12, head=4,
-                  crop=CropConfig(side_units=1.9, size=32), mel=MelConfig(low_hz=70.0))
+TINY = Dimensions(
+    visual_widths=(4, 4, 8, 8),
+    sound_widths=(4, 4, 4, 8),
+    embedding=12,
+    head=4,
+    crop=CropConfig(side_units=1.9, size=32),
+    mel=MelConfig(low_hz=70.0),
+)
 
 
 @pytest.fixture
@@ -81,11 +87,19 @@ def test_not_safetensors(tmp_path):
     complaint(path)
 
 
-@pytest.mark.parametrize("metadata", [
-    None, {"format": "pt"}, {"dimensions": "{"}, {"dimensions": "3"}, {"dimensions": "{}"},
-    {"dimensions": json.dumps(Dimensions().to_dict())}, {"dimensions": json.dumps({**TINY.to_dict(), "crop": {"size": 32, "odd": 1}})},
-    {"dimensions": json.dumps({**TINY.to_dict(), "visual_widths": [4]})},
-])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {"format": "pt"},
+        {"dimensions": "{"},
+        {"dimensions": "3"},
+        {"dimensions": "{}"},
+        {"dimensions": json.dumps(Dimensions().to_dict())},
+        {"dimensions": json.dumps({**TINY.to_dict(), "crop": {"size": 32, "odd": 1}})},
+        {"dimensions": json.dumps({**TINY.to_dict(), "visual_widths": [4]})},
+    ],
+)
 def test_foreign_safetensors(tmp_path, metadata):
     from safetensors.torch import save_file
 

@@ -70,8 +70,14 @@ def trade_off(samples: Samples, rule: tuple[float, ...]) -> list[dict[str, float
     for threshold in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
         given = certainty >= threshold
         wrong = float(np.mean(~samples.right[own & given])) if (own & given).any() else 0.0
-        rows.append({"threshold": threshold, "answered": round(float(np.mean(given[own])), 4), "wrong": round(wrong, 4),
-                     "swapped_refused": round(float(np.mean(~given[~own])), 4)})
+        rows.append(
+            {
+                "threshold": threshold,
+                "answered": round(float(np.mean(given[own])), 4),
+                "wrong": round(wrong, 4),
+                "swapped_refused": round(float(np.mean(~given[~own])), 4),
+            }
+        )
     return rows
 
 

@@ -72,8 +72,9 @@ def train(cache: Path, out: Path, minutes: float, recipe, start: Path | None, de
 
     given = {"minutes": minutes, "seed": seed, "compile": compile_, **_known(recipe, {f.name for f in fields(Recipe)} | {"dimensions"})}
     dimensions = Dimensions(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.pop("dimensions", {}).items()})
-    trainer = Trainer(cache, out, Recipe(**given), dimensions=dimensions, device=device, start=start,
-                      delays=json.load(delays) if delays else None)
+    trainer = Trainer(
+        cache, out, Recipe(**given), dimensions=dimensions, device=device, start=start, delays=json.load(delays) if delays else None
+    )
     best = trainer.run(lambda line: click.echo(line, err=True))
     click.echo(f"{out / 'best.safetensors'}: {best:.4f}")
 
@@ -122,7 +123,9 @@ def evaluate(cache: Path, weights: Path | None, split: str, device: str, as_json
 def table_lines(table: dict[str, dict]) -> list[str]:
     """A table of figures by source as aligned text."""
     columns = [k for k in table["all"]]
-    rows = [["source", *columns]] + [[name, *("-" if row.get(c) is None else f"{row[c]:g}" for c in columns)] for name, row in table.items()]
+    rows = [["source", *columns]] + [
+        [name, *("-" if row.get(c) is None else f"{row[c]:g}" for c in columns)] for name, row in table.items()
+    ]
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.rjust(w) for cell, w in zip(r, widths)) for r in rows]
 

@@ -52,8 +52,16 @@ class Augment:
 class Library:
     """All tracks of a cache, chosen by speaker in proportion to (frames of the speaker) ** power."""
 
-    def __init__(self, cache: Path, split: str, *, sequence: int, skip: tuple[str, ...] = (), power: float = 0.6,
-                 delays: dict[str, float | None] | None = None):
+    def __init__(
+        self,
+        cache: Path,
+        split: str,
+        *,
+        sequence: int,
+        skip: tuple[str, ...] = (),
+        power: float = 0.6,
+        delays: dict[str, float | None] | None = None,
+    ):
         entries = [e for e in read_index(cache) if e.split == split and e.source not in skip]
         delay = {e.name: e.delay_ms if delays is None else delays.get(e.name) for e in entries}
         need = sequence + WINDOW_FRAMES - 1

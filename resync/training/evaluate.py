@@ -126,7 +126,12 @@ class Tally:
     def row(self) -> dict[str, float | int | None]:
         """The figures as shares of 0..1, None where nothing was counted."""
         share = lambda x: round(float(np.mean(x)), 4) if len(x) else None  # noqa: E731
-        row = {"clips": len(self.clips), "windows": len(self.windows), "window_5_frames": share(self.windows), "whole_clip": share(self.clips)}
+        row = {
+            "clips": len(self.clips),
+            "windows": len(self.windows),
+            "window_5_frames": share(self.windows),
+            "whole_clip": share(self.clips),
+        }
         row |= {f"piece_{s:g}s": share(hits) for s, hits in self.pieces.items()}
         row["median_error_ms"] = round(float(np.median(self.errors_ms)), 1) if self.errors_ms else None
         return row

@@ -153,8 +153,14 @@ def _prepare_one(clips: Path, out: Path, row: dict, faces: FaceConfig, crop: Cro
     entries = []
     for i, track in enumerate(tracks):
         entry = Entry(
-            name=f"{name}.{i}", file=row["file"], split=row["split"], source=row["source"], speaker=row["speaker"],
-            start=frames[0].index + track.start, frames=len(track.landmarks), delay_ms=float(delay) if delay else None,
+            name=f"{name}.{i}",
+            file=row["file"],
+            split=row["split"],
+            source=row["source"],
+            speaker=row["speaker"],
+            start=frames[0].index + track.start,
+            frames=len(track.landmarks),
+            delay_ms=float(delay) if delay else None,
         )
         _encode(out / "crops" / f"{entry.name}.mkv", mouth_crops(seen.grays, track, wide_crop(crop)))
         packed = np.clip(np.round((mels - MEL_LOW) / MEL_STEP), 0, 255).astype(np.uint8)

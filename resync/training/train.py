@@ -61,8 +61,17 @@ class State:
 class Trainer:
     """One run in folder `out`: `log.jsonl`, `last.pt` (to resume) and `best.safetensors`."""
 
-    def __init__(self, cache: Path, out: Path, recipe: Recipe = Recipe(), *, dimensions: Dimensions = Dimensions(),
-                 device: str = "auto", start: Path | None = None, delays: dict[str, float | None] | None = None):
+    def __init__(
+        self,
+        cache: Path,
+        out: Path,
+        recipe: Recipe = Recipe(),
+        *,
+        dimensions: Dimensions = Dimensions(),
+        device: str = "auto",
+        start: Path | None = None,
+        delays: dict[str, float | None] | None = None,
+    ):
         out.mkdir(parents=True, exist_ok=True)
         self.cache, self.out, self.recipe = cache, out, recipe
         self.device = pick_device(device)
@@ -88,8 +97,15 @@ class Trainer:
             losses.append(self._step(part))
             self.state.elapsed_s += time.monotonic() - began
             if self.state.step % 100 == 0:
-                self._log({"loss": round(float(np.mean(losses)), 4), "rate": self._rate(part), "scale": round(self.net.log_scale.exp().item(), 3),
-                           "bias": round(self.net.bias.item(), 3)}, say)
+                self._log(
+                    {
+                        "loss": round(float(np.mean(losses)), 4),
+                        "rate": self._rate(part),
+                        "scale": round(self.net.log_scale.exp().item(), 3),
+                        "bias": round(self.net.bias.item(), 3),
+                    },
+                    say,
+                )
                 losses = []
             if self.state.elapsed_s >= next_check:
                 self._check(say)
@@ -160,7 +176,12 @@ class Trainer:
             self.state.best = figure
             weights.save(self.mean, self.out / "best.safetensors", {"step": str(self.state.step)})
         self._log({"validation": table, "figure": round(figure, 4), "best": round(self.state.best, 4)}, lambda _: say(json.dumps(row)))
-        saved = {"net": self.net.state_dict(), "mean": self.mean.state_dict(), "optimizer": self.optimizer.state_dict(), "state": asdict(self.state)}
+        saved = {
+            "net": self.net.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "state": asdict(self.state),
+        }
         torch.save(saved, self.out / "last.tmp")
         (self.out / "last.tmp").replace(self.out / "last.pt")
 
