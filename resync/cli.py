@@ -78,22 +78,12 @@ def write_options(command: Callable) -> Callable:
 @analysis_options
 @click.option("--curve", "with_curve", is_flag=True, help="Put the probability curve into the JSON.")
 @click.option("--fail-over-ms", type=click.FloatRange(0), metavar="N", help="Exit 4 when the delay is over N ms.")
-def check(
-    files: tuple[Path, ...],
-    range_s: float,
-    detector: str,
-    device: str,
-    weights: Path | None,
-    as_json: bool,
-    quiet: bool,
-    with_curve: bool,
-    fail_over_ms: float | None,
-) -> None:
+def check(files: tuple[Path, ...], as_json: bool, quiet: bool, with_curve: bool, fail_over_ms: float | None, **analysis) -> None:
     """Report the offset of each file; nothing is written.
 
     Example: resync check --json *.mp4
     """
-    config = make_config(range_s, detector, device, weights)
+    config = make_config(**analysis)
 
     def one(file: Path) -> int:
         from .pipeline import analyze
@@ -114,22 +104,13 @@ def check(
 @analysis_options
 @write_options
 def fix(
-    files: tuple[Path, ...],
-    output_dir: Path | None,
-    range_s: float,
-    detector: str,
-    device: str,
-    weights: Path | None,
-    as_json: bool,
-    quiet: bool,
-    overwrite: bool,
-    reencode_audio: bool,
+    files: tuple[Path, ...], output_dir: Path | None, as_json: bool, quiet: bool, overwrite: bool, reencode_audio: bool, **analysis
 ) -> None:
     """Check IN, move its sound into place and write OUT; when not sure, write nothing and exit 3.
 
     Example: resync fix in.mp4 out.mp4
     """
-    config = make_config(range_s, detector, device, weights)
+    config = make_config(**analysis)
     pairs = dict(targets(files, output_dir))
 
     def one(file: Path) -> int:

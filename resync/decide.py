@@ -150,7 +150,10 @@ def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tupl
     if len(told) >= 3 and drift is None:
         spread = float(np.percentile(told, 75) - np.percentile(told, 25))
         if spread > config.max_spread_s:
-            yield f"stretches of the film disagree by {1000 * spread:.0f} ms ({1000 * config.max_spread_s:.0f} ms are allowed); look at segments in --json"
+            yield (
+                f"stretches of the film disagree by {1000 * spread:.0f} ms ({1000 * config.max_spread_s:.0f} ms are allowed);"
+                " look at segments in --json"
+            )
 
 
 def _segment(part: Scores, config: DecideConfig, smooth: CurveConfig) -> Segment:
