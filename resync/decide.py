@@ -139,12 +139,12 @@ def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tupl
     if lead < config.min_lead:
         yield (
             f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, leads the next by {lead:.2f}"
-            f" ({config.min_lead:.2f} are needed); give a longer clip, or one where the speaker is seen"
+            f" ({config.min_lead:.2f} are needed); try a wider --range, a longer clip, or one where the speaker is seen"
         )
     elif sure < config.min_certainty:
         yield (
             f"no delay stands out: the best, {1000 * top.delay_s:+.0f} ms, has a certainty of {sure:.2f}"
-            f" ({config.min_certainty:.2f} is needed); give a longer clip, or one where the speaker is seen"
+            f" ({config.min_certainty:.2f} is needed); try a wider --range, a longer clip, or one where the speaker is seen"
         )
     told = [s.delay_s for s in segments if s.delay_s is not None]
     if len(told) >= 3 and drift is None:
