@@ -1,4 +1,4 @@
-"""Fit the rule by which an answer is trusted (`decide.certainty`) on people the network never saw.
+"""How far to trust the network, on people it never saw: what its P is worth, and the rule of `decide.certainty`.
 
 Right answers are peaks of clips and pieces of clips within 60 ms of the reference delay; wrong
 ones are all others, and every peak of a picture scored against another clip's sound.
@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from .. import curve as curves
+from ..config import HOP_S, HOPS_PER_FRAME
 from ..curve import Scores
 from ..decide import features
 from ..model import ICSyncNet
@@ -79,6 +80,40 @@ def trade_off(samples: Samples, rule: tuple[float, ...]) -> list[dict[str, float
             }
         )
     return rows
+
+
+def reliability(net: ICSyncNet, tracks: Iterable[Track], bins: int = 10) -> tuple[float, list[dict[str, float]]]:
+    """Does P mean what it says? Expected calibration error and a table of predicted against observed.
+
+    True pairs lie at the clip's reference delay, false ones two to fifteen frames from it. Both
+    classes weigh the same, as in the balanced loss: P = 0.5 means as likely true as false.
+    """
+    counts = np.zeros((2, bins))
+    sums = np.zeros(bins)
+    for track in tracks:
+        e = embed_track(net, track)
+        scores = score(net, e, range_s=1.0)
+        truth = reference(e.entry, estimate(scores))
+        if truth is None:
+            continue
+        far = np.abs(scores.delays - round(truth / HOP_S))
+        spoken = scores.probability[scores.weight > 0.5]
+        for kind, columns in enumerate(((far >= 2 * HOPS_PER_FRAME) & (far <= 15 * HOPS_PER_FRAME), far == 0)):
+            p = spoken[:, columns]
+            p = p[np.isfinite(p)]
+            # Each true pair stands for as many as there are false ones to it.
+            weight = 1 / max(1, columns.sum())
+            at = np.minimum((p * bins).astype(int), bins - 1)
+            counts[kind] += weight * np.bincount(at, minlength=bins)
+            sums += weight * np.bincount(at, p, minlength=bins)
+    total = counts.sum(0).clip(1e-9)
+    predicted, observed = sums / total, counts[1] / total
+    error = float(np.sum(total / total.sum() * np.abs(predicted - observed)))
+    rows = [
+        {"predicted": round(a, 3), "observed": round(b, 3), "share": round(c, 3)}
+        for a, b, c in zip(predicted, observed, total / total.sum())
+    ]
+    return round(error, 4), rows
 
 
 def _peaks(scores: Scores):

@@ -86,7 +86,11 @@ def train(cache: Path, out: Path, minutes: float, recipe, start: Path | None, de
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 @click.option("--repair", type=FOLDER, metavar="FILE", help="Write every track's own delay by the network there, for `train --delays`.")
-@click.option("--calibrate", is_flag=True, help="Fit the rule that tells sure answers from unsure ones, and print its trade-off.")
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="Fit the rule that tells sure answers from unsure ones; print its trade-off and how far P is to be believed.",
+)
 def evaluate(cache: Path, weights: Path | None, split: str, device: str, as_json: bool, repair: Path | None, calibrate: bool) -> None:
     """Accuracy of 5-frame windows, clips and pieces of clips, by source.
 
@@ -94,7 +98,7 @@ def evaluate(cache: Path, weights: Path | None, split: str, device: str, as_json
     """
     from ..embed import pick_device
     from ..weights import load
-    from .calibrate import collect, fit_rule, trade_off
+    from .calibrate import collect, fit_rule, reliability, trade_off
     from .evaluate import evaluate as run
     from .evaluate import read_tracks
     from .evaluate import repair as estimate_delays
@@ -110,6 +114,10 @@ def evaluate(cache: Path, weights: Path | None, split: str, device: str, as_json
         rule = fit_rule(samples)
         click.echo(json.dumps({"rule": rule}))
         for row in trade_off(samples, rule):
+            click.echo(json.dumps(row))
+        error, bins = reliability(net, read_tracks(cache, split))
+        click.echo(json.dumps({"expected_calibration_error": error}))
+        for row in bins:
             click.echo(json.dumps(row))
         return
     table = run(net, read_tracks(cache, split))

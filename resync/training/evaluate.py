@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from .. import curve as curves
-from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_HOPS, CropConfig, CurveConfig
+from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, CropConfig, CurveConfig
 from ..curve import Scores
 from ..decide import certainty
 from ..embed import embed_mouth, embed_sound, probability
@@ -24,6 +24,8 @@ from .dataset import Track
 from .prepare import Entry, read_crops, read_index, read_mels
 
 FRAME_S = 1 / FPS
+CONTEXTS = (5, 7, 9, 11, 13, 15)  # frames, as in the paper's tables
+LENGTHS = (1, 2, 3, 5, 8)  # seconds of the pieces that clips are cut into
 NEAR_S = FRAME_S + 0.001  # one frame, with room for rounding
 
 
@@ -78,8 +80,8 @@ def score(net: ICSyncNet, mouth: Embedded, sound: Embedded | None = None, range_
 
 def pieces(scores: Scores, seconds: float) -> Iterator[Scores]:
     """Cut scores into stretches whose picture lasts `seconds`, none overlapping."""
-    n, window = round(seconds * FPS), WINDOW_HOPS // HOPS_PER_FRAME
-    keep = n - window + 1
+    n = round(seconds * FPS)
+    keep = n - WINDOW_FRAMES + 1
     for i in range(0, len(scores.weight) - keep + 1, n):
         cut = slice(i, i + keep)
         yield Scores(scores.probability[cut], scores.delays, scores.time_s[cut], scores.weight[cut])
@@ -98,51 +100,52 @@ def reference(entry: Entry, whole: curves.Peak | None) -> float | None:
     return whole.delay_s if whole else None
 
 
-def window_hits(scores: Scores, delay_s: float, frames: int = 15) -> np.ndarray:
-    """Is the best of 2 x 15 + 1 whole-frame shifts around the reference within one frame? bool [windows with speech].
+def window_hits(scores: Scores, delay_s: float, frames: int = 15, context: int = WINDOW_FRAMES) -> np.ndarray:
+    """Is the best of 2 x 15 + 1 whole-frame shifts around the reference within one frame? bool [stretches with speech].
 
-    The measure of SyncNet and its successors (section 4 of IC-SyncNet): one 5-frame window
-    against the sound at +-15 frames.
+    The measure of SyncNet and its successors (section 4 of IC-SyncNet): `context` pictures, scores
+    averaged over the 5-frame windows among them, against the sound at +-15 frames.
     """
     centre = len(scores.delays) // 2 + round(delay_s / HOP_S)
     columns = centre + HOPS_PER_FRAME * np.arange(-frames, frames + 1)
-    inside = (columns >= 0) & (columns < scores.probability.shape[1])
-    if not inside.all():
+    count = context - WINDOW_FRAMES + 1
+    if columns.min() < 0 or columns.max() >= scores.probability.shape[1] or len(scores.weight) < count:
         return np.zeros(0, bool)
-    table = scores.probability[:, columns]
-    table = table[np.isfinite(table).all(1) & (scores.weight > 0.5)]
+    over = lambda x: np.lib.stride_tricks.sliding_window_view(x, count, axis=0).mean(-1)  # noqa: E731
+    table = over(curves.log_odds(scores.probability[:, columns]))
+    table = table[np.isfinite(table).all(1) & (over(scores.weight) > 0.5)]
     return np.abs(table.argmax(1) - frames) <= 1 if len(table) else np.zeros(0, bool)
 
 
 @dataclass
 class Tally:
-    """Figures of one source or of all: hits of windows, clips and pieces."""
+    """Figures of one source or of all: hits of windows (by frames of context), clips and pieces (by seconds)."""
 
-    windows: list[bool]
-    clips: list[bool]
-    pieces: dict[float, list[bool]]
-    errors_ms: list[float]
+    windows: dict[int, list[bool]] = field(default_factory=lambda: {n: [] for n in CONTEXTS})
+    clips: list[bool] = field(default_factory=list)
+    pieces: dict[int, list[bool]] = field(default_factory=lambda: {s: [] for s in LENGTHS})
+    errors_ms: list[float] = field(default_factory=list)
 
     def row(self) -> dict[str, float | int | None]:
         """The figures as shares of 0..1, None where nothing was counted."""
         share = lambda x: round(float(np.mean(x)), 4) if len(x) else None  # noqa: E731
         row = {
             "clips": len(self.clips),
-            "windows": len(self.windows),
-            "window_5_frames": share(self.windows),
+            "windows": len(self.windows[WINDOW_FRAMES]),
+            **{f"frames_{n}": share(hits) for n, hits in self.windows.items()},
+            **{f"piece_{s}s": share(hits) for s, hits in self.pieces.items()},
             "whole_clip": share(self.clips),
         }
-        row |= {f"piece_{s:g}s": share(hits) for s, hits in self.pieces.items()}
         row["median_error_ms"] = round(float(np.median(self.errors_ms)), 1) if self.errors_ms else None
         return row
 
 
-def evaluate(net: ICSyncNet, tracks: Iterable[Track], *, lengths: tuple[float, ...] = (1, 2, 3, 5, 8)) -> dict[str, dict]:
+def evaluate(net: ICSyncNet, tracks: Iterable[Track]) -> dict[str, dict]:
     """Table of figures by source, with `all` and `swapped_auc` (own voice against another clip's).
 
     The network's own whole-clip answer is the reference only where the index has none.
     """
-    tallies: dict[str, Tally] = defaultdict(lambda: Tally([], [], {s: [] for s in lengths}, []))
+    tallies: dict[str, Tally] = defaultdict(Tally)
     embedded = [embed_track(net, t) for t in tracks]
     heights, swapped = [], []
     for i, e in enumerate(embedded):
@@ -156,14 +159,15 @@ def evaluate(net: ICSyncNet, tracks: Iterable[Track], *, lengths: tuple[float, .
         other = estimate(score(net, e, embedded[i - 1]))
         swapped += [other.height] if other and embedded[i - 1].entry.speaker != e.entry.speaker else []
         for tally in (tallies[e.entry.source], tallies["all"]):
-            tally.windows += window_hits(scores, truth).tolist()
+            for context in CONTEXTS:
+                tally.windows[context] += window_hits(scores, truth, context=context).tolist()
             tally.clips.append(abs(whole.delay_s - truth) <= NEAR_S)
             tally.errors_ms.append(1000 * abs(whole.delay_s - truth))
-            for seconds in lengths:
+            for seconds in LENGTHS:
                 found = (estimate(p) for p in pieces(near, seconds))
                 tally.pieces[seconds] += [abs(f.delay_s - truth) <= NEAR_S for f in found if f]
     table = {source: tally.row() for source, tally in sorted(tallies.items())}
-    table.setdefault("all", Tally([], [], {}, []).row())["swapped_auc"] = area_under_curve(heights, swapped)
+    table.setdefault("all", Tally().row())["swapped_auc"] = area_under_curve(heights, swapped)
     return table
 
 
