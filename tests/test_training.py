@@ -621,5 +621,5 @@ def test_more_context_is_more_often_right():
     odds[:, 108] += 1.5  # 80 ms late
     scores = Scores((1 / (1 + np.exp(-odds))).astype(np.float32), delays, np.arange(400) / 25, np.ones(400))
     shares = [window_hits(scores, 0.08, context=n).mean() for n in (5, 9, 15)]
-    assert shares[0] < shares[1] < shares[2] and shares[2] > 0.8
+    assert shares[0] < shares[1] < shares[2] and shares[2] > 0.7
     assert len(window_hits(scores, 0.08, context=15)) == 390
