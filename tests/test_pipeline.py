@@ -77,6 +77,30 @@ def test_small_stretches_give_the_same_answer(delayed_clip):
     assert report.audio_delay_ms == pytest.approx(analyze(delayed_clip(200)).audio_delay_ms, abs=20)
 
 
+def test_long_films_are_sampled_over_their_length(delayed_clip, ffmpeg, tmp_path):
+    from dataclasses import replace
+
+    film = tmp_path / "film.mp4"
+    ffmpeg("-stream_loop", 5, "-i", delayed_clip(200), "-c", "copy", film)
+    config = Config()
+    sampled = replace(config, plan=replace(config.plan, whole_s=10, stretch_s=4, most_stretches=6, least_stretches=2, sure_s=0.015))
+    report = analyze(film, sampled)
+    assert report.duration_s > 25 and report.analysed_s < 25
+    assert report.audio_delay_ms == pytest.approx(200, abs=FRAME_MS)
+    assert max(s.end_s for s in report.segments) > 12
+
+
+def test_the_face_that_speaks_decides(delayed_clip, ffmpeg, tmp_path):
+    from resync.synth import talking_clip, write_clip
+
+    other, both = tmp_path / "other.mp4", tmp_path / "both.mp4"
+    write_clip(talking_clip(seconds=5, seed=77, size=(256, 256)), other)
+    ffmpeg("-i", other, "-i", delayed_clip(200), "-filter_complex", "[0:v][1:v]hstack[v]", "-map", "[v]", "-map", "1:a", both)
+    report = analyze(both)
+    assert report.faces == 2
+    assert report.audio_delay_ms == pytest.approx(200, abs=FRAME_MS)
+
+
 def test_progress_reaches_the_end(delayed_clip):
     told = []
     analyze(delayed_clip(0), progress=told.append)
