@@ -85,24 +85,24 @@ def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideCon
 
 
 def certainty(scores: Scores, values: np.ndarray, top: curves.Peak, config: DecideConfig = DecideConfig()) -> float:
-    """Chance (0..1) that the peak is the true delay, by a logistic rule fitted on validation people.
+    """How sure it is that the peak is the true delay, 0..1, by a logistic rule fitted on validation people.
 
-    Three things count: how high the peak is, how far it stands above the best other delay, and
-    above the usual delay, each as log-odds times the square root of the seconds of speech seen
-    (evidence grows so when frames are independent).
+    Two things count: how high the peak is, and how far it stands above the best other delay. (Its
+    rise over the median of all delays was tried too, and got no weight.)
     """
-    height, lead, rise = features(scores, values, top)
-    score = config.rule[0] + config.rule[1] * height + config.rule[2] * lead + config.rule[3] * rise
-    return float(1 / (1 + np.exp(-score)))
+    height, lead = features(scores, values, top)
+    constant, of_height, of_lead = config.rule
+    return float(1 / (1 + np.exp(-(constant + of_height * height + of_lead * lead))))
 
 
-def features(scores: Scores, values: np.ndarray, top: curves.Peak) -> tuple[float, float, float]:
-    """Height of the peak (log-odds), lead over the runner-up and rise over the median, both times sqrt(seconds)."""
-    odds = curves.log_odds(values)
-    rise = float(odds[top.index] - np.median(odds))
-    lead = float(odds[top.index] - curves.log_odds(np.array(top.runner_up)))
-    length = np.sqrt(spoken_s(scores))
-    return float(odds[top.index]), lead * length, rise * length
+def features(scores: Scores, values: np.ndarray, top: curves.Peak) -> tuple[float, float]:
+    """Height of the peak in log-odds, and its lead over the runner-up in log-odds x sqrt(seconds of speech seen).
+
+    Evidence grows with the root of the time when moments are independent witnesses.
+    """
+    height = float(curves.log_odds(values[top.index]))
+    lead = height - float(curves.log_odds(np.array(top.runner_up)))
+    return height, lead * np.sqrt(spoken_s(scores))
 
 
 def spoken_s(scores: Scores) -> float:

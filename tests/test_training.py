@@ -551,7 +551,7 @@ def test_samples_of_the_rule(monkeypatch, net):
     monkeypatch.setattr("resync.training.calibrate.embed_track", lambda net, track: tracks[track])
     samples = collect(net, list(tracks))
     each = 1 + 3 + 2 + 1  # whole, pieces of 2, 3 and 5 s of six seconds
-    assert samples.features.shape == (4 * each, 3) and samples.own.sum() == 2 * each
+    assert samples.features.shape == (4 * each, 2) and samples.own.sum() == 2 * each
     assert samples.right[samples.own].tolist() == [True] * each + [False] * each  # b is not where the index says
     assert not samples.right[~samples.own].any(), "another's voice is never right"
 

@@ -26,7 +26,7 @@ LENGTHS = (2.0, 3.0, 5.0, 8.0)
 
 @dataclass(frozen=True)
 class Samples:
-    """features: [n, 3] of `decide.features`; right: bool [n]; own: bool [n], False for swapped voices."""
+    """features: [n, 2] of `decide.features`; right: bool [n]; own: bool [n], False for swapped voices."""
 
     features: np.ndarray
     right: np.ndarray
@@ -36,7 +36,7 @@ class Samples:
 def collect(net: ICSyncNet, tracks: Iterable[Track], range_s: float = 0.6) -> Samples:
     """Peaks of all clips and their pieces, with their own sound and with another speaker's."""
     embedded = [embed_track(net, t) for t in tracks]
-    rows: list[tuple[tuple[float, float, float], bool, bool]] = []
+    rows: list[tuple[tuple[float, float], bool, bool]] = []
     for i, e in enumerate(embedded):
         scores = score(net, e, range_s=range_s)
         truth = reference(e.entry, estimate(scores))
@@ -59,7 +59,7 @@ def fit_rule(samples: Samples, ridge: float = 1e-3) -> tuple[float, ...]:
         return float(np.sum(weight * np.logaddexp(0, -sign * (x @ w))) + ridge * np.sum(w[1:] ** 2))
 
     # No slope below zero: a higher, clearer peak must never count against an answer.
-    found = minimize(loss, np.zeros(x.shape[1]), bounds=[(None, None)] + [(0, None)] * 3)
+    found = minimize(loss, np.zeros(x.shape[1]), bounds=[(None, None)] + [(0, None)] * (x.shape[1] - 1))
     return tuple(round(float(w), 3) for w in found.x)
 
 
