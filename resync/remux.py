@@ -72,6 +72,8 @@ _MP4_TAGS = frozenset(
     "keywords episode_sort season_number media_type hd_video gapless_playback compilation track disc tmpo "
     "rating location sort_name sort_artist sort_album sort_album_artist sort_composer sort_show".split()
 )
+#: Late starts of the picture, s, that are filled with its first frame where nothing else would begin at zero.
+_HOLD_FROM_S, _HOLD_TO_S = 0.0005, 0.1
 _DISCARD_ALL = 48  # libav's AVDISCARD_ALL
 _CHECKED_KINDS = ("video", "audio", "subtitle", "attachment")
 
@@ -91,13 +93,15 @@ class Extras:
     """What the command must know beyond picture and sound.
 
     left_out: numbers of streams not to copy; attached: (file, name, MIME type) of pictures to
-    attach; attachments: how many attachments are copied; own_tags: the file has unusual metadata.
+    attach; attachments: how many attachments are copied; own_tags: the file has unusual metadata;
+    hold: the first picture is shown from zero on (see `_must_hold`).
     """
 
     left_out: tuple[int, ...] = ()
     attached: tuple[tuple[Path, str, str], ...] = ()
     attachments: int = 0
     own_tags: bool = False
+    hold: bool = False
 
 
 def ffmpeg_exe() -> str:
@@ -140,6 +144,8 @@ def build_command(ffmpeg: str, info: MediaInfo, dst: str | Path, shift_s: float,
     elif shift_s:
         move = f"round({shift_s:.6f}/TB)"
         command += ["-bsf:a", f"setts=pts=PTS+{move}:dts=DTS+{move}"]
+    if extras.hold:
+        command += ["-bsf:v", r"setts=pts=if(eq(N\,0)\,0\,PTS):dts=if(eq(N\,0)\,min(DTS\,0)\,DTS)"]
     for number, (file, name, mime) in enumerate(extras.attached, start=extras.attachments):
         command += ["-attach", f"file:{file}"]
         command += [f"-metadata:s:t:{number}", f"filename={name}", f"-metadata:s:t:{number}", f"mimetype={mime}"]
@@ -180,7 +186,10 @@ def shift_sound(
         with tempfile.TemporaryDirectory(prefix="resync-") as folder:
             extras, spare = _look_at_extras(src, dst, Path(folder))
             arguments = (shift_ms / 1000, reencode)
+            extras = replace(extras, hold=_must_hold(info, dst, *arguments))
             notes = _notes(info, dst, *arguments)
+            if extras.hold:
+                notes.append(f"the first picture is shown {1000 * info.video.start_s:.0f} ms longer, so that the film starts at zero")
             try:
                 _run(build_command(program, info, part, *arguments, extras), src, dst)
             except RemuxError:
@@ -310,6 +319,25 @@ def _look_at_extras(src: Path, dst: Path, folder: Path) -> tuple[Extras, tuple[i
         attachments = sum(stream.type == "attachment" for stream in container.streams)
         own_tags = not _MP4_TAGS.issuperset(key.lower() for key in container.metadata)
     return Extras(tuple(left_out), tuple(attached), attachments, own_tags), tuple(spare)
+
+
+def _must_hold(info: MediaInfo, dst: Path, shift_s: float, reencode: bool) -> bool:
+    """Whether the first picture has to be shown a little earlier, from zero on.
+
+    In a file whose sound starts first, a later sound leaves nothing at zero. libav then counts from
+    the first stream that is left: sound and picture would still fit, but both come early by the
+    picture's own late start. Done for up to three pictures, which nobody sees.
+    """
+    if is_baked(info, dst, shift_s, reencode) or _suffix(dst) not in _EDIT_LISTS or info.video is None:
+        return False
+    start_s = info.video.start_s
+    if min(start_s, _sound_starts_s(info) + shift_s) < _HOLD_FROM_S or start_s > _HOLD_TO_S:
+        return False
+    with _open(info.path) as container:
+        stream = container.streams[info.video.index]
+        first = next((p for p in container.demux(stream) if p.pts is not None), None)
+        # A film cut inside a group of pictures may not begin with the picture that is shown first.
+        return first is not None and first.pts == stream.start_time
 
 
 def _is_written_anew(stream: av.stream.Stream, dst: Path) -> bool:

@@ -514,3 +514,40 @@ def test_standard_input_is_left_alone(media, tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: given.append(k.get("stdin")) or real(*a, **k))
     shift_sound(media("aac.mp4"), tmp_path / "o.mp4", 100)
     assert given == [subprocess.DEVNULL]
+
+
+def test_a_late_picture_does_not_take_the_clock_with_it(tmp_path):
+    """Sound first, picture 80 ms later: once the sound is moved behind it, nothing else would begin at zero."""
+    late, out = tmp_path / "late.mp4", tmp_path / "out.mp4"
+    ffmpeg("-itsoffset", "0.08", *picture(), *noise(), "-map", "0", "-map", "1", "-c:v", *PICTURE["x264"], "-c:a", "aac", late)
+    assert probe(late).video.start_s == pytest.approx(0.08, abs=0.001)
+
+    def heard(path):
+        command = [
+            ffmpeg_exe(),
+            "-v",
+            "error",
+            "-i",
+            path,
+            "-af",
+            "aresample=async=1:first_pts=0",
+            "-ac",
+            "1",
+            "-ar",
+            "16000",
+            "-f",
+            "f32le",
+            "-",
+        ]
+        return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.float32)
+
+    before = heard(late)
+    for shift_ms in (30, 300):
+        written = shift_sound(late, out, shift_ms, overwrite=True)
+        assert any("first picture" in note for note in written.notes)
+        later = np.correlate(heard(out)[: 16 * 900], before[: 16 * 500], "valid").argmax() / 16
+        assert later == pytest.approx(shift_ms, abs=0.2)
+        with av.open(str(late)) as a, av.open(str(out)) as b:
+            old, new = ([(p.pts, bytes(p)) for p in c.demux(video=0) if p.size] for c in (a, b))
+        assert [data for _, data in old] == [data for _, data in new] and new[0][0] == 0
+    assert not any("first picture" in note for note in shift_sound(late, out, -30, overwrite=True).notes)
