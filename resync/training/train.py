@@ -76,7 +76,7 @@ class Trainer:
         self.cache, self.out, self.recipe = cache, out, recipe
         self.device = pick_device(device)
         torch.manual_seed(recipe.seed)
-        self.library = Library(cache, "train", sequence=recipe.sequence, skip=recipe.skip, power=recipe.power, delays=delays)
+        self.data = Library(cache, "train", sequence=recipe.sequence, skip=recipe.skip, power=recipe.power, delays=delays)
         self.net = (weights.load(start) if start else ICSyncNet(dimensions)).to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net).eval()
         self.optimizer = torch.optim.AdamW(self._groups(), lr=recipe.rate, fused=True)
@@ -90,7 +90,7 @@ class Trainer:
     def run(self, say: Callable[[str], None] = print) -> float:
         """Train until the recipe's minutes are over; returns the best validation figure."""
         recipe, losses = self.recipe, []
-        self._log({"recipe": asdict(recipe), "tracks": len(self.library.tracks), "device": str(self.device)})
+        self._log({"recipe": asdict(recipe), "tracks": len(self.data.tracks), "device": str(self.device)})
         next_check = self.state.elapsed_s + 60 * recipe.check_minutes
         while (part := self.state.elapsed_s / (60 * recipe.minutes)) < 1:
             began = time.monotonic()
@@ -122,7 +122,7 @@ class Trainer:
         # Seeds of each step's own, so that a resumed run sees what the unbroken one would have seen.
         rng = np.random.default_rng((recipe.seed, self.state.step))
         torch.manual_seed(int(rng.integers(2**62)))
-        crops, mels = draw_batch(self.library, recipe.batch, recipe.sequence, recipe.augment, rng)
+        crops, mels = draw_batch(self.data, recipe.batch, recipe.sequence, recipe.augment, rng)
         crops, mels = crops.to(self.device, non_blocking=True), mels.to(self.device, non_blocking=True)
         views = view_crops(crops, self.net.dimensions.crop.size, 1 / MARGIN, recipe.augment)
         mouth, sound = stack_windows(views, muddy_sound(mels, recipe.augment))
