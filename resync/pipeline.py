@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,9 +59,11 @@ def analyze(path: str | Path, config: Config = Config(), progress: Callable[[Pro
     planned = sum(end - start for start, end in runs)
     for run, (start, end) in enumerate(runs, 1):
         for frames in stretches(info, start, end, config):
-            scores, count = score_stretch(engine, info, frames, config)
-            parts.append(scores)
-            faces += count
+            found = score_stretch(engine, info, frames, config)
+            if found is None:
+                continue
+            parts.append(found[0])
+            faces += found[1]
             if progress:
                 progress(Progress(sum(len(p.weight) for p in parts) / FPS, planned))
         if config.plan.least_stretches <= run < len(runs) and _is_sure(parts, config):
@@ -119,19 +121,27 @@ def plan(info: MediaInfo, config: Config) -> list[tuple[float, float]]:
     return [(start + i * room, start + i * room + config.plan.stretch_s) for i in order]
 
 
-def stretches(info: MediaInfo, start_s: float, end_s: float, config: Config) -> Iterator[list[Frame]]:
-    """Pictures of one part in lists short enough to hold in memory."""
+def stretches(info: MediaInfo, start_s: float, end_s: float, config: Config) -> Iterator[Iterator[Frame]]:
+    """Pictures of one part in runs short enough to keep their grey in memory; each run is to be used up before the next."""
     frames = read_frames(info.path, start_s=start_s, end_s=end_s, max_side=config.media.max_side, nearest=True)
-    while chunk := list(islice(frames, round(config.plan.stretch_s * FPS))):
-        if len(chunk) >= WINDOW_FRAMES:
-            yield chunk
+    for first in frames:
+        yield chain([first], islice(frames, round(config.plan.stretch_s * FPS) - 1))
 
 
-def score_stretch(engine: Engine, info: MediaInfo, frames: list[Frame], config: Config) -> tuple[Scores, int]:
-    """Scores of one stretch of consecutive pictures, and how many face tracks it has."""
+def score_stretch(engine: Engine, info: MediaInfo, pictures: Iterable[Frame], config: Config) -> tuple[Scores, int] | None:
+    """Scores of one run of pictures and how many face tracks it has; None for less than one window."""
     from .embed import embed_mouth, embed_sound, probability
 
-    seen = scan((f.image for f in frames), engine.detector, config.faces)
+    frames: list[Frame] = []
+
+    def images() -> Iterator[np.ndarray]:
+        for frame in pictures:
+            frames.append(frame._replace(image=None))  # colour pictures of a whole run would fill the memory
+            yield frame.image
+
+    seen = scan(images(), engine.detector, config.faces)
+    if len(frames) < WINDOW_FRAMES:
+        return None
     tracks = [t for t in link(seen, config.faces) if t.stop - t.start >= WINDOW_FRAMES]
     dims = engine.net.dimensions
     delays = curves.delay_grid(config.curve.range_s)
