@@ -144,10 +144,10 @@ def test_bad_settings_are_one_line(resync, delayed_clip, options, word):
 
 
 def test_stdin_is_left_alone(delayed_clip):
-    done = subprocess.run(
-        [sys.executable, "-m", "resync", "check", "-q", str(delayed_clip(0))], input="still here", capture_output=True, text=True
-    )
-    assert done.returncode == 0
+    """A `while read` loop goes on to its next line."""
+    loop = 'printf "one\\ntwo\\n" | while read -r line; do "$0" -m resync fix -q -y "$1" "$1.out.mp4" > /dev/null; echo "$line"; done'
+    done = subprocess.run(["bash", "-c", loop, sys.executable, str(delayed_clip(0))], capture_output=True, text=True)
+    assert done.stdout.split() == ["one", "two"], done.stderr
 
 
 def test_help_is_quick_and_loads_nothing_heavy():

@@ -35,7 +35,7 @@ class OneLineErrors(click.Command):
 def prepare(clips: Path, cache: Path, index: Path | None, detector: str, jobs: int | None) -> None:
     """Turn the folder CLIPS into the training cache CACHE (mouth crops and mels only).
 
-    Without --index every clip is for training and its folder names the speaker.
+    Without --index every clip is for training, its folder names the speaker, and it counts as in sync.
 
     Example: resync prepare clips/ cache/ --index clips/index.tsv
     """
@@ -61,7 +61,7 @@ def prepare(clips: Path, cache: Path, index: Path | None, detector: str, jobs: i
 @click.option("--delays", type=click.File(), help="JSON {track: delay in ms or null} of `resync evaluate --repair`.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--compile/--no-compile", "compile_", default=False, help="torch.compile; needs a C++ compiler on CPU, far faster.")
+@click.option("--compile/--no-compile", "compile_", default=False, help="torch.compile; faster, needs a C++ compiler on CPU.")
 def train(cache: Path, out: Path, minutes: float, recipe, start: Path | None, delays, device: str, seed: int, compile_: bool) -> None:
     """Train on CACHE; OUT gets log.jsonl, last.pt and best.safetensors. Run it again to go on after a stop.
 

@@ -68,7 +68,7 @@ def prepare(
     """Fill the cache folder `out` from the clips below `clips`; returns its index.
 
     index: tab-separated, with columns file, split, source, speaker and suspected_delay_ms;
-    without it every clip is `train` and its folder names the speaker. Clips already in the cache are
+    without it every clip is `train`, its folder names the speaker, and it counts as in sync. Clips already in the cache are
     kept, so a broken run can be taken up again. Raises DataError when there is nothing to read.
     """
     rows = list(_rows(clips, index))
@@ -118,7 +118,7 @@ def _rows(clips: Path, index: Path | None) -> Iterator[dict]:
     if index is None:
         for path in sorted(p for p in clips.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES):
             file = str(path.relative_to(clips))
-            yield {"file": file, "split": "train", "source": clips.name, "speaker": path.parent.name}
+            yield {"file": file, "split": "train", "source": clips.name, "speaker": path.parent.name, "suspected_delay_ms": "0"}
         return
     try:
         with open(index, newline="") as f:
