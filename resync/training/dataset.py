@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..config import HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS
 from ..errors import DataError
-from .prepare import Entry, read_crops, read_index, read_mels
+from .cache import Entry, read_crops, read_index, read_mels
 
 
 @dataclass(frozen=True)

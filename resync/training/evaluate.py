@@ -20,8 +20,8 @@ from ..decide import certainty
 from ..embed import embed_mouth, embed_sound, probability
 from ..mels import speech_mask
 from ..model import ICSyncNet
+from .cache import Entry, read_crops, read_index, read_mels
 from .dataset import Track
-from .prepare import Entry, read_crops, read_index, read_mels
 
 FRAME_S = 1 / FPS
 CONTEXTS = (5, 7, 9, 11, 13, 15)  # frames, as in the paper's tables
@@ -61,8 +61,8 @@ def central(crops: np.ndarray, config: CropConfig) -> np.ndarray:
     """Cached wide crops [n, W, W] -> the network's crops [n, S, S]."""
     import torch
 
+    from .cache import MARGIN
     from .dataset import Augment, view_crops
-    from .prepare import MARGIN
 
     plain = Augment(**dict.fromkeys(Augment.__dataclass_fields__, 0.0))
     x = view_crops(torch.from_numpy(crops)[None], config.size, 1 / MARGIN, plain)

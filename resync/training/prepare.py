@@ -1,9 +1,4 @@
-"""Clips to a compact cache, made by the same code that the tool runs when it analyses a file.
-
-The cache is a folder: `index.jsonl` (one line a face track), `crops/NAME.mkv` (mouth crops,
-a little wider than the network's input so that training can move and scale them, as H.264)
-and `mels/NAME.npy` (log-mel frames of the whole clip, uint8). Nothing else is needed to train.
-"""
+"""Clips to a training cache, made by the same code that the tool runs when it analyses a file."""
 
 from __future__ import annotations
 
@@ -12,46 +7,22 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from ..config import FPS, CropConfig, FaceConfig, MelConfig
+from ..config import CropConfig, FaceConfig, MelConfig
 from ..crops import mouth_crops
 from ..errors import DataError, ResyncError
 from ..faces import make_detector
 from ..media import picture_phase, probe, read_frames, read_sound, require_video_and_sound
 from ..mels import log_mel
 from ..tracks import link, scan
+from .cache import Entry, read_index, wide_crop, write_crops, write_mels
 
-MARGIN = 1.25  # cached crops are this much wider than the network's input ...
-FINENESS = 1.4  # ... and have this many more pixels a unit, so that another crop side can be tried
-MEL_LOW, MEL_STEP = -7.0, 1 / 30  # uint8 mel = (log10 power - MEL_LOW) / MEL_STEP
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".mpg", ".mpeg", ".webm", ".flv", ".m4v", ".ts"}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One face track of the cache. Times are frames of 25 fps from the clip's start.
-
-    delay_ms: how late the clip's own sound is believed to be; None = not known.
-    """
-
-    name: str
-    file: str
-    split: str
-    source: str
-    speaker: str
-    start: int
-    frames: int
-    delay_ms: float | None
-
-
-def wide_crop(config: CropConfig) -> CropConfig:
-    """The geometry of cached crops: `config` with a margin around it."""
-    return replace(config, side_units=config.side_units * MARGIN, size=round(config.size * MARGIN * FINENESS))
 
 
 def prepare(
@@ -89,29 +60,6 @@ def prepare(
                 progress(i + 1, len(tasks), complaint)
     (out / "geometry.json").write_text(json.dumps({"crop": asdict(crop), "mel": asdict(mel)}))
     return read_index(out)
-
-
-def read_index(cache: Path) -> list[Entry]:
-    """Entries of a cache. Raises DataError when `cache` is none."""
-    try:
-        return [Entry(**json.loads(line)) for line in open(cache / "index.jsonl")]
-    except (OSError, TypeError, ValueError) as e:
-        raise DataError(f"{cache}: not a training cache ({e}); make one with: resync prepare") from e
-
-
-def read_crops(cache: Path, entry: Entry) -> np.ndarray:
-    """Cached mouth crops of one track: uint8 [frames, S, S]. Reads with PyAV or, where that is missing, OpenCV."""
-    path = cache / "crops" / f"{entry.name}.mkv"
-    frames = list(_decode(path))
-    if len(frames) != entry.frames:
-        raise DataError(f"{path}: {len(frames)} frames, the index says {entry.frames}; remove the cache and prepare it again")
-    return np.stack(frames)
-
-
-def read_mels(cache: Path, entry: Entry) -> np.ndarray:
-    """Cached log-mel frames of the track's clip from its start: float16 [n, bands]."""
-    packed = np.load(cache / "mels" / f"{entry.name}.npy")
-    return (packed * np.float16(MEL_STEP) + np.float16(MEL_LOW)).astype(np.float16)
 
 
 def _rows(clips: Path, index: Path | None) -> Iterator[dict]:
@@ -162,36 +110,7 @@ def _prepare_one(clips: Path, out: Path, row: dict, faces: FaceConfig, crop: Cro
             frames=len(track.landmarks),
             delay_ms=float(delay) if delay else None,
         )
-        _encode(out / "crops" / f"{entry.name}.mkv", mouth_crops(seen.grays, track, wide_crop(crop)))
-        packed = np.clip(np.round((mels - MEL_LOW) / MEL_STEP), 0, 255).astype(np.uint8)
-        np.save(out / "mels" / f"{entry.name}.npy", packed)
+        write_crops(out / "crops" / f"{entry.name}.mkv", mouth_crops(seen.grays, track, wide_crop(crop)))
+        write_mels(out / "mels" / f"{entry.name}.npy", mels)
         entries.append(entry)
     return entries, ""
-
-
-def _encode(path: Path, crops: np.ndarray) -> None:
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": "14", "preset": "veryfast"})
-        stream.height, stream.width = crops.shape[1:]
-        stream.pix_fmt = "gray"
-        stream.codec_context.color_range = 2  # full range, as crops are
-        for image in crops:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="gray")))
-        container.mux(stream.encode())
-
-
-def _decode(path: Path) -> Iterator[np.ndarray]:
-    try:
-        import av
-    except ImportError:
-        import cv2
-
-        reader = cv2.VideoCapture(str(path))
-        while (frame := reader.read()[1]) is not None:
-            yield frame[:, :, 0]
-        return
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            yield frame.to_ndarray()[: frame.height]  # luma as stored: a conversion would stretch its range

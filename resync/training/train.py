@@ -19,10 +19,10 @@ from .. import weights
 from ..embed import pick_device
 from ..errors import DataError
 from ..model import Dimensions, ICSyncNet
+from .cache import MARGIN
 from .dataset import Augment, Library, draw_batch, muddy_sound, stack_windows, view_crops
 from .evaluate import evaluate, read_tracks
 from .losses import bbce, pair_masks
-from .prepare import MARGIN
 
 CHECK_S = 8.0  # of each validation clip are looked at while training
 
