@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from .. import curve as curves
 from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, CropConfig, CurveConfig
@@ -20,8 +21,8 @@ from ..decide import certainty
 from ..embed import embed_mouth, embed_sound, probability
 from ..mels import speech_mask
 from ..model import ICSyncNet
-from .cache import Entry, read_crops, read_index, read_mels
-from .dataset import Track
+from .cache import MARGIN, Entry, read_crops, read_index, read_mels
+from .dataset import Augment, Track, view_crops
 
 FRAME_S = 1 / FPS
 CONTEXTS = (5, 7, 9, 11, 13, 15)  # frames, as in the paper's tables
@@ -59,11 +60,6 @@ def embed_track(net: ICSyncNet, track: Track) -> Embedded:
 
 def central(crops: np.ndarray, config: CropConfig) -> np.ndarray:
     """Cached wide crops [n, W, W] -> the network's crops [n, S, S]."""
-    import torch
-
-    from .cache import MARGIN
-    from .dataset import Augment, view_crops
-
     plain = Augment(**dict.fromkeys(Augment.__dataclass_fields__, 0.0))
     x = view_crops(torch.from_numpy(crops)[None], config.size, 1 / MARGIN, plain)
     return x[0].round().to(torch.uint8).numpy()

@@ -58,7 +58,6 @@ def prepare(
             log.flush()
             if progress:
                 progress(i + 1, len(tasks), complaint)
-    (out / "geometry.json").write_text(json.dumps({"crop": asdict(crop), "mel": asdict(mel)}))
     return read_index(out)
 
 
