@@ -138,6 +138,12 @@ class ICSyncNet(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(-5.0))
 
+    def forward(self, stacks: Tensor, mels: Tensor) -> Tensor:
+        """Stacks [N, 5, S, S] and mels [M, 20, 80] -> log-odds of every pair being in sync, float32 [N, M]."""
+        mouth, sound = self.embed_mouth(stacks), self.embed_sound(mels)
+        with torch.autocast(stacks.device.type, enabled=False):  # bfloat16 would round the cosines
+            return self.logits(mouth @ sound.T)
+
     def embed_mouth(self, stacks: Tensor) -> Tensor:
         """Five-frame stacks, uint8 [N, 5, S, S] -> [N, E] unit vectors.
 

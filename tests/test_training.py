@@ -2,9 +2,10 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -37,11 +38,13 @@ from resync.training.evaluate import (
     score,
     window_hits,
 )
-from resync.training.losses import bbce, pair_masks
+from resync.training.losses import batch_weights, bbce
 from resync.training.prepare import prepare
+from resync.training.ranks import Ranks
 from resync.training.train import Recipe, Trainer
 
 TINY = Dimensions(visual_widths=(4, 8, 8, 8), sound_widths=(4, 8, 8, 8), embedding=16, head=8)
+ALONE = Ranks(0, 1, torch.device("cpu"))
 PLAIN = Augment(**{f.name: 0.0 for f in fields(Augment)})
 FACES = FaceConfig(detector="centerface", threads=1)
 INDEX = "file\tsplit\tsource\tspeaker\tsuspected_delay_ms\n" + "".join(
@@ -98,7 +101,7 @@ def recipe(steps=6, **changes):
 
 
 def run(cache, out, plan, **kw):
-    trainer = Trainer(cache, out, plan, dimensions=TINY, device="cpu", **kw)
+    trainer = Trainer(cache, out, plan, dimensions=TINY, ranks=ALONE, **kw)
     return trainer, trainer.run(lambda line: None)
 
 
@@ -333,10 +336,11 @@ def test_windows_go_together():
 
 def test_batches_depend_on_the_seed_only(cache):
     library = Library(cache, "train", sequence=8)
-    draw = lambda seed: draw_batch(library, 3, 8, Augment(), np.random.default_rng(seed))  # noqa: E731
+    draw = lambda seed, share=slice(0, 3): draw_batch(library, share, 8, Augment(), (seed, 7))  # noqa: E731
     (a, b), (c, d), (e, _) = draw(5), draw(5), draw(6)
     assert a.shape == (3, 12, 112, 112) and b.shape == (3, 48, 80) and a.dtype == torch.uint8 and b.dtype == torch.float32
     assert torch.equal(a, c) and torch.equal(b, d) and not torch.equal(a, e)
+    assert torch.equal(a[1:], draw(5, slice(1, 3))[0]), "whoever draws a sequence draws the same one"
 
 
 # train
@@ -372,7 +376,7 @@ def test_a_stopped_run_goes_on_as_if_unbroken(cache, tmp_path, clock):
         with pytest.raises(Stopped):
             run(cache, tmp_path / "broken", recipe(10, check_minutes=5 / 60))
     torch.manual_seed(99)  # another process begins with other random numbers
-    resumed = Trainer(cache, tmp_path / "broken", recipe(10, check_minutes=5 / 60), dimensions=TINY, device="cpu")
+    resumed = Trainer(cache, tmp_path / "broken", recipe(10, check_minutes=5 / 60), dimensions=TINY, ranks=ALONE)
     assert (resumed.state.step, resumed.state.elapsed_s) == (5, 5.0)
     resumed.run(lambda line: None)
     assert resumed.state.step == unbroken.state.step == 10
@@ -393,7 +397,7 @@ def test_a_foreign_checkpoint(cache, tmp_path, clock):
     other = tmp_path / "other"
     run(cache, other, recipe(1))
     with pytest.raises(DataError) as error:
-        Trainer(cache, other, recipe(1), dimensions=replace(TINY, embedding=24), device="cpu")
+        Trainer(cache, other, recipe(1), dimensions=replace(TINY, embedding=24), ranks=ALONE)
     assert "last.pt" in str(error.value) and "\n" not in str(error.value)
 
 
@@ -415,27 +419,59 @@ def test_start_from_given_weights(cache, tmp_path, clock):
     torch.manual_seed(7)
     given = ICSyncNet(TINY)
     weights.save(given, tmp_path / "start.safetensors")
-    trainer = Trainer(cache, tmp_path / "run", recipe(1), device="cpu", start=tmp_path / "start.safetensors")
+    trainer = Trainer(cache, tmp_path / "run", recipe(1), ranks=ALONE, start=tmp_path / "start.safetensors")
     assert same_weights(trainer.net, given) and trainer.net.dimensions == TINY
 
 
 def loss_on(net, cache):
     """Loss of a network on the training clips, as they are."""
     library = Library(cache, "train", sequence=24)
-    crops, mels = draw_batch(library, 6, 24, PLAIN, np.random.default_rng(0))
+    crops, mels = draw_batch(library, slice(0, 6), 24, PLAIN, (0,))
     mouth, sound = stack_windows(view_crops(crops, 64, 1 / MARGIN, PLAIN), mels)
     with torch.inference_mode():
-        cosine = net.embed_mouth(mouth).view(6, 24, -1) @ net.embed_sound(sound).view(6, 24, -1).transpose(1, 2)
-        return bbce(net.logits(cosine), *pair_masks(*[torch.arange(24.0)] * 2, 2.0)).item()
+        return bbce(net(mouth, sound), *batch_weights(6, 24, 2.0)).item()
 
 
 def test_it_learns(cache, tmp_path, clock):
     plan = recipe(120, batch=4, sequence=12, rate=4e-3, warmup=5, dropblock=0.0, average=0.9, augment=replace(PLAIN, repeat=0.01))
-    trainer = Trainer(cache, tmp_path, plan, dimensions=TINY, device="cpu")
+    trainer = Trainer(cache, tmp_path, plan, dimensions=TINY, ranks=ALONE)
     before = loss_on(trainer.mean, cache)
     trainer.run(lambda line: None)
     after = loss_on(weights.load(tmp_path / "best.safetensors"), cache)
     assert after < before and after < 0.85 * 2 * np.log(2), "better than telling nothing apart"
+
+
+def torchrun(processes, cache, out, plan):
+    """`resync train` in so many processes, as torchrun starts it."""
+    settings = out.parent / f"{out.name}.json"
+    settings.write_text(json.dumps(plan))
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "resync"]
+    arguments = ["train", cache, out, "--device", "cpu", "--recipe", settings]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, *command, *arguments], capture_output=True, text=True, env=environment)
+
+
+def test_two_processes_learn_what_one_does(cache, tmp_path):
+    plan = {"steps": 60, "batch": 8, "sequence": 8, "warmup": 5, "rate": 2e-3, "dropblock": 0, "average": 0, "check_minutes": 1000}
+    plan |= {
+        "augment": asdict(PLAIN),
+        "dimensions": {"visual_widths": [4, 8, 8, 8], "sound_widths": [4, 8, 8, 8], "embedding": 16, "head": 8},
+    }
+    losses = []
+    for processes in (1, 2):
+        out = tmp_path / f"run{processes}"
+        done = torchrun(processes, cache, out, plan)
+        assert done.returncode == 0, done.stderr
+        rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        assert rows[0]["devices"] == processes and len(rows) == 2, "one process alone keeps the log"
+        losses.append(loss_on(weights.load(out / "best.safetensors"), cache))
+    # Each process has its own batch statistics, so the networks are alike, not the same.
+    assert losses[1] == pytest.approx(losses[0], rel=0.1) and max(losses) < 0.85 * 2 * np.log(2)
+
+
+def test_a_batch_that_cannot_be_shared(cache, tmp_path):
+    with pytest.raises(DataError, match="5 sequences cannot be shared by 2"):
+        Trainer(cache, tmp_path, recipe(1, batch=5), dimensions=TINY, ranks=Ranks(0, 2, torch.device("cpu")))
 
 
 # evaluate

@@ -44,6 +44,11 @@ def wide_crop(config: CropConfig) -> CropConfig:
     return replace(config, side_units=config.side_units * MARGIN, size=round(config.size * MARGIN * FINENESS))
 
 
+def share_of_cached(config: CropConfig) -> float:
+    """Side of the network's crop as a share of the cached one's."""
+    return config.side_units / wide_crop(CropConfig()).side_units
+
+
 def read_index(cache: Path) -> list[Entry]:
     """Entries of a cache. Raises DataError when `cache` is none."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -66,17 +66,24 @@ def train(cache: Path, out: Path, minutes: float, recipe, start: Path | None, de
     """Train on CACHE; OUT gets log.jsonl, last.pt and best.safetensors. Run it again to go on after a stop.
 
     Example: resync train cache/ runs/first --minutes 90
+
+    On several devices: torchrun --nproc-per-node 2 -m resync train cache/ runs/first --minutes 90
     """
     from ..model import Dimensions
+    from .dataset import Augment
+    from .ranks import joined
     from .train import Recipe, Trainer
 
-    given = {"minutes": minutes, "seed": seed, "compile": compile_, **_known(recipe, {f.name for f in fields(Recipe)} | {"dimensions"})}
-    dimensions = Dimensions(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.pop("dimensions", {}).items()})
-    trainer = Trainer(
-        cache, out, Recipe(**given), dimensions=dimensions, device=device, start=start, delays=json.load(delays) if delays else None
-    )
-    best = trainer.run(lambda line: click.echo(line, err=True))
-    click.echo(f"{out / 'best.safetensors'}: {best:.4f}")
+    base = {**asdict(Recipe(minutes=minutes, seed=seed, compile=compile_)), "dimensions": Dimensions().to_dict()}
+    given = _merge(base, _read_json(recipe, "--recipe"), "--recipe")
+    dimensions, augment = Dimensions.from_dict(given.pop("dimensions")), Augment(**given.pop("augment"))
+    plan = Recipe(**{**given, "skip": tuple(given["skip"])}, augment=augment)
+    repaired = _read_json(delays, "--delays") if delays else None
+    with joined(device) as ranks:
+        trainer = Trainer(cache, out, plan, dimensions=dimensions, ranks=ranks, start=start, delays=repaired)
+        best = trainer.run(lambda line: click.echo(line, err=True))
+    if ranks.first:
+        click.echo(f"{out / 'best.safetensors'}: {best:.4f}")
 
 
 @click.command(cls=OneLineErrors)
@@ -138,12 +145,20 @@ def table_lines(table: dict[str, dict]) -> list[str]:
     return ["  ".join(cell.rjust(w) for cell, w in zip(r, widths)) for r in rows]
 
 
-def _known(file, names: set[str]) -> dict:
-    """Read a JSON recipe. Raises click.BadParameter on foreign names."""
+def _merge(base: dict, given: dict, option: str) -> dict:
+    """`base` with the values of `given` put in, in nested dicts too. Raises click.BadParameter on foreign names."""
+    if odd := set(given) - set(base):
+        names = ", ".join(sorted(base))
+        raise click.BadParameter(f"no such settings: {', '.join(sorted(odd))}; there are {names}", param_hint=option)
+    return {**base, **{k: _merge(base[k], v, option) if isinstance(v, dict) else v for k, v in given.items()}}
+
+
+def _read_json(file, option: str) -> dict:
+    """A JSON object, {} without a file. Raises click.BadParameter."""
     try:
         given = json.load(file) if file else {}
     except ValueError as e:
-        raise click.BadParameter(f"not JSON: {e}", param_hint="--recipe") from e
-    if odd := set(given) - names:
-        raise click.BadParameter(f"no such settings: {', '.join(sorted(odd))}; there are {', '.join(sorted(names))}", param_hint="--recipe")
+        raise click.BadParameter(f"not JSON: {e}", param_hint=option) from e
+    if not isinstance(given, dict):
+        raise click.BadParameter("not a JSON object", param_hint=option)
     return given

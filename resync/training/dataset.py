@@ -5,6 +5,7 @@ Everything after `Library` works on whole batches of tensors, on whatever device
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Augment:
     """Strength of every augmentation; zeros give plain data."""
 
     speed: float = 0.1  # tempo drawn from 1 - speed .. 1 + speed, both streams alike
+    convert: float = 0.0  # share of sequences shown at 12 to 25 pictures a second
     scale: float = 0.15  # size of the mouth, +- share
     shift: float = 0.06  # centre, +- share of the crop's side
     roll: float = 0.15  # rad
@@ -40,6 +42,8 @@ class Augment:
     contrast: float = 0.3
     noise: float = 6.0  # grey levels
     blur: float = 0.3  # share of sequences that are blurred
+    coarse: float = 0.0  # share at half the resolution
+    blocks: float = 0.0  # share with the blocks of a strongly compressed picture
     occlude: float = 0.2  # share of sequences with a covered patch
     repeat: float = 0.15  # share of sequences with a repeated (dropped) frame
     voices: float = 0.3  # share of sequences with another clip's sound under it
@@ -47,6 +51,8 @@ class Augment:
     tilt: float = 0.25  # log10 power, spread of a random smooth equaliser
     echo: float = 0.25  # share with room echo
     mask: float = 0.2  # share with a band of frequencies missing
+    low_pass: float = 0.0  # share whose high bands are cut off, as telephones and codecs do
+    tract: float = 0.0  # +- share by which the frequency axis is stretched, as another vocal tract would
 
 
 class Library:
@@ -60,13 +66,14 @@ class Library:
         sequence: int,
         skip: tuple[str, ...] = (),
         power: float = 0.6,
+        people: float = 1.0,
         delays: dict[str, float | None] | None = None,
     ):
         entries = [e for e in read_index(cache) if e.split == split and e.source not in skip]
         delay = {e.name: e.delay_ms if delays is None else delays.get(e.name) for e in entries}
         need = sequence + WINDOW_FRAMES - 1
         self.delay = {name: d for name, d in delay.items() if d is not None}
-        kept = [e for e in entries if e.name in self.delay and e.frames >= need]
+        kept = [e for e in entries if e.name in self.delay and e.frames >= need and _lot(e) < people]
         if not kept:
             raise DataError(f"{cache}: no {split} clip is long enough and of known delay")
         self.tracks = [Track(e, read_crops(cache, e), read_mels(cache, e)) for e in kept]
@@ -91,12 +98,27 @@ def draw_sequence(library: Library, sequence: int, augment: Augment, rng: np.ran
     room = (len(track.crops) - 1) / max(frames - 1, 1)
     speed = min(room, float(np.exp(rng.uniform(-augment.speed, augment.speed))))
     begin = rng.uniform(0, len(track.crops) - 1 - speed * (frames - 1) + 1e-9)
-    pictures = np.clip(np.round(begin + speed * np.arange(frames)), 0, len(track.crops) - 1).astype(int)
+    pictures = begin + speed * np.arange(frames)
+    if rng.random() < augment.convert:
+        pictures = _convert(pictures, rng)
+    pictures = np.clip(np.round(pictures), 0, len(track.crops) - 1).astype(int)
     # The pictures are whole numbers: the sound begins where they do on average, plus the clip's own delay.
     begin += float(np.mean(pictures - begin - speed * np.arange(frames)))
     start = (track.entry.start + begin) * HOPS_PER_FRAME + library.delay[track.entry.name] / 10
     at = start + speed * (np.arange(frames * HOPS_PER_FRAME) + 0.5) - 0.5
     return track.crops[_stutter(pictures, augment, rng)], _resample(track.mels, at)
+
+
+def _lot(entry: Entry) -> float:
+    """Number in 0..1 drawn by the speaker's name, the same in every run; clips of unnamed people draw one each."""
+    name = entry.source + (entry.file if entry.speaker == "unknown" else entry.speaker)
+    return int(hashlib.sha1(name.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def _convert(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Picture times as a film of fewer pictures a second would show them."""
+    step, phase = rng.uniform(1, 2), rng.random()
+    return (np.round(pictures / step + phase) - phase) * step
 
 
 def _stutter(pictures: np.ndarray, augment: Augment, rng: np.random.Generator) -> np.ndarray:
@@ -115,9 +137,13 @@ def _resample(mels: np.ndarray, at: np.ndarray) -> np.ndarray:
     return mels[low].astype(np.float32) * (1 - part) + mels[low + 1].astype(np.float32) * part
 
 
-def draw_batch(library: Library, batch: int, sequence: int, augment: Augment, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Crops uint8 [batch, sequence + 4, S, S] and mels float32 [batch, 4 (sequence + 4), bands]."""
-    crops, mels = zip(*(draw_sequence(library, sequence, augment, rng) for _ in range(batch)))
+def draw_batch(library: Library, share: slice, sequence: int, augment: Augment, seed: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Sequences `share` of a batch: crops uint8 [n, sequence + 4, S, S] and mels float32 [n, 4 (sequence + 4), bands].
+
+    Each is drawn by the seed and its number alone, whoever draws it.
+    """
+    rngs = (np.random.default_rng((*seed, i)) for i in range(share.start, share.stop))
+    crops, mels = zip(*(draw_sequence(library, sequence, augment, rng) for rng in rngs))
     return torch.from_numpy(np.stack(crops)), torch.from_numpy(np.stack(mels))
 
 
@@ -147,7 +173,12 @@ def _retouch(x: Tensor, augment: Augment) -> Tensor:
     x = 128 + (x - 128) * (1 + (one() * 2 - 1) * augment.contrast) + (one() * 2 - 1) * 30
     soft = F.avg_pool2d(x, 3, 1, 1)
     x = torch.where(one() < augment.blur, torch.lerp(x, soft, one()), x)
+    if augment.coarse:
+        small = F.interpolate(F.avg_pool2d(x, 2), x.shape[-2:], mode="bilinear")
+        x = torch.where(one() < augment.coarse, small, x)
     x = x + torch.randn_like(x) * one() * augment.noise
+    if augment.blocks:
+        x = torch.where(one() < augment.blocks, _compress(x, 4 + 20 * one()), x)
     side = x.shape[-1]
     at = torch.arange(side, device=device)
     low, span = torch.rand(2, batch, 1, device=device) * side, torch.rand(2, batch, 1, device=device) * side * 0.3
@@ -156,11 +187,23 @@ def _retouch(x: Tensor, augment: Augment) -> Tensor:
     return torch.where(patch, 255 * one(), x).clamp(0, 255)
 
 
+def _compress(x: Tensor, coarseness: Tensor) -> Tensor:
+    """Quantise 8 x 8 blocks as JPEG and MPEG do: [B, T, S, S], coarseness [B, 1, 1, 1] in grey levels."""
+    at = torch.arange(8, device=x.device)
+    basis = torch.cos((2 * at[None] + 1) * at[:, None] * torch.pi / 16) * torch.where(at == 0, 0.125, 0.25).sqrt()[:, None]
+    # Fine detail is quantised more coarsely; the mean of a block hardly at all.
+    step = (coarseness[..., None, None] * (0.2 + (at[:, None] + at[None]) / 4)).float()
+    batch, frames, side = x.shape[:3]
+    blocks = x.view(batch, frames, side // 8, 8, side // 8, 8).transpose(3, 4)
+    packed = torch.round(basis @ blocks @ basis.T / step) * step
+    return (basis.T @ packed @ basis).transpose(3, 4).reshape(x.shape)
+
+
 def muddy_sound(mels: Tensor, augment: Augment) -> Tensor:
     """Noise, other voices, echo, equaliser and missing bands, on log10 mel power [B, T, bands]."""
     batch, frames, bands = mels.shape
     one = lambda: torch.rand(batch, 1, 1, device=mels.device)  # noqa: E731
-    power = 10.0**mels
+    power = 10.0 ** (_stretch_bands(mels, torch.exp((one() * 2 - 1) * augment.tract)) if augment.tract else mels)
     loud = power.mean((1, 2), keepdim=True)
     level = lambda low, high: loud * 10 ** ((low + (high - low) * one()) / 10)  # noqa: E731
     other = power.roll(1, 0)
@@ -173,7 +216,16 @@ def muddy_sound(mels: Tensor, augment: Augment) -> Tensor:
     at = torch.arange(bands, device=mels.device)
     low = one() * bands
     gone = (at >= low) & (at < low + one() * 16) & (one() < augment.mask)
+    gone = gone | ((at >= bands * (0.5 + 0.5 * one())) & (one() < augment.low_pass))
     return torch.where(gone, out.amin((1, 2), keepdim=True), out)
+
+
+def _stretch_bands(mels: Tensor, factor: Tensor) -> Tensor:
+    """Read [B, T, bands] at band times factor [B, 1, 1] (vocal tract length perturbation, Jaitly and Hinton 2013)."""
+    bands = mels.shape[-1]
+    at = (torch.arange(bands, device=mels.device) * factor).clamp(max=bands - 1.001).expand(mels.shape)
+    low = at.long()
+    return torch.lerp(mels.gather(2, low), mels.gather(2, low + 1), at - low)
 
 
 def _echo(power: Tensor, decay: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from ..decide import certainty
 from ..embed import embed_mouth, embed_sound, probability
 from ..mels import speech_mask
 from ..model import ICSyncNet
-from .cache import MARGIN, Entry, read_crops, read_index, read_mels
+from .cache import Entry, read_crops, read_index, read_mels, share_of_cached
 from .dataset import Augment, Track, view_crops
 
 FRAME_S = 1 / FPS
@@ -61,7 +61,7 @@ def embed_track(net: ICSyncNet, track: Track) -> Embedded:
 def central(crops: np.ndarray, config: CropConfig) -> np.ndarray:
     """Cached wide crops [n, W, W] -> the network's crops [n, S, S]."""
     plain = Augment(**dict.fromkeys(Augment.__dataclass_fields__, 0.0))
-    x = view_crops(torch.from_numpy(crops)[None], config.size, 1 / MARGIN, plain)
+    x = view_crops(torch.from_numpy(crops)[None], config.size, share_of_cached(config), plain)
     return x[0].round().to(torch.uint8).numpy()
 
 

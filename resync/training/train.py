@@ -1,4 +1,4 @@
-"""Train IC-SyncNet from a prepared cache: seeded, resumable, on CPU or CUDA, best checkpoint kept."""
+"""Train IC-SyncNet from a prepared cache: seeded, resumable, on one device or several, best checkpoint kept."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import torch
 from torch import nn
 
 from .. import weights
-from ..embed import pick_device
 from ..errors import DataError
 from ..model import Dimensions, ICSyncNet
-from .cache import MARGIN
+from .cache import share_of_cached
 from .dataset import Augment, Library, draw_batch, muddy_sound, stack_windows, view_crops
 from .evaluate import evaluate, read_tracks
-from .losses import bbce, pair_masks
+from .losses import batch_weights, bbce
+from .ranks import Ranks
 
 CHECK_S = 8.0  # of each validation clip are looked at while training
 
@@ -32,9 +32,12 @@ class Recipe:
     """Everything that decides how a run goes; written into its log."""
 
     minutes: float = 60.0
+    steps: int = 0  # where given, the run's length in steps instead of minutes: the same on any machine
     batch: int = 12  # sequences a step
     sequence: int = 20  # windows a sequence, all each other's false pairs
     gap: float = 2.0  # frames from which a pair counts as false
+    near: float = 1.0  # weight of false pairs up to four frames apart
+    cross: float = 0.0  # share of the false side's loss given to pairs of different clips
     rate: float = 1e-3
     decay: float = 0.02
     warmup: int = 200  # steps
@@ -43,6 +46,7 @@ class Recipe:
     average: float = 0.999  # of the weights, exponential
     power: float = 0.6  # speakers are drawn by (their frames) ** power
     skip: tuple[str, ...] = ()  # sources left out
+    people: float = 1.0  # share of the speakers that is used, for a learning curve
     check_minutes: float = 10.0
     seed: int = 0
     compile: bool = False
@@ -68,21 +72,24 @@ class Trainer:
         recipe: Recipe = Recipe(),
         *,
         dimensions: Dimensions = Dimensions(),
-        device: str = "auto",
+        ranks: Ranks,
         start: Path | None = None,
         delays: dict[str, float | None] | None = None,
     ):
         out.mkdir(parents=True, exist_ok=True)
         self.cache, self.out, self.recipe = cache, out, recipe
-        self.device = pick_device(device)
+        self.ranks, self.device, self.share = ranks, ranks.device, ranks.share(recipe.batch)
         torch.manual_seed(recipe.seed)
-        self.data = Library(cache, "train", sequence=recipe.sequence, skip=recipe.skip, power=recipe.power, delays=delays)
+        self.data = Library(
+            cache, "train", sequence=recipe.sequence, skip=recipe.skip, power=recipe.power, people=recipe.people, delays=delays
+        )
         self.net = (weights.load(start) if start else ICSyncNet(dimensions)).to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net).eval()
         self.optimizer = torch.optim.AdamW(self._groups(), lr=recipe.rate, fused=True)
-        self.encode = torch.compile(self._encode) if recipe.compile else self._encode
-        same, other = pair_masks(*[torch.arange(recipe.sequence, dtype=torch.float32)] * 2, recipe.gap)
-        self.same, self.other = same.to(self.device), other.to(self.device)
+        model = ranks.wrap(self.net)
+        self.score = torch.compile(model) if recipe.compile else model
+        pairs = batch_weights(recipe.batch // ranks.world, recipe.sequence, recipe.gap, recipe.near, recipe.cross)
+        self.same, self.other = (weight.to(self.device) for weight in pairs)
         self.state = State()
         if (out / "last.pt").exists():
             self._resume()
@@ -90,12 +97,12 @@ class Trainer:
     def run(self, say: Callable[[str], None] = print) -> float:
         """Train until the recipe's minutes are over; returns the best validation figure."""
         recipe, losses = self.recipe, []
-        self._log({"recipe": asdict(recipe), "tracks": len(self.data.tracks), "device": str(self.device)})
+        self._log({"recipe": asdict(recipe), "tracks": len(self.data.tracks), "device": str(self.device), "devices": self.ranks.world})
         next_check = self.state.elapsed_s + 60 * recipe.check_minutes
-        while (part := self.state.elapsed_s / (60 * recipe.minutes)) < 1:
+        while (part := self._part()) < 1:
             began = time.monotonic()
             losses.append(self._step(part))
-            self.state.elapsed_s += time.monotonic() - began
+            self.state.elapsed_s = self.ranks.agree(self.state.elapsed_s + time.monotonic() - began)
             if self.state.step % 100 == 0:
                 self._log(
                     {
@@ -120,27 +127,21 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(part) * group["times"]
         # Seeds of each step's own, so that a resumed run sees what the unbroken one would have seen.
-        rng = np.random.default_rng((recipe.seed, self.state.step))
-        torch.manual_seed(int(rng.integers(2**62)))
-        crops, mels = draw_batch(self.data, recipe.batch, recipe.sequence, recipe.augment, rng)
+        torch.manual_seed(int(np.random.default_rng((recipe.seed, self.state.step, self.ranks.rank)).integers(2**62)))
+        crops, mels = draw_batch(self.data, self.share, recipe.sequence, recipe.augment, (recipe.seed, self.state.step))
         crops, mels = crops.to(self.device, non_blocking=True), mels.to(self.device, non_blocking=True)
-        views = view_crops(crops, self.net.dimensions.crop.size, 1 / MARGIN, recipe.augment)
+        views = view_crops(crops, self.net.dimensions.crop.size, share_of_cached(self.net.dimensions.crop), recipe.augment)
         mouth, sound = stack_windows(views, muddy_sound(mels, recipe.augment))
         with torch.autocast(self.device.type, torch.bfloat16):
-            a, b = self.encode(mouth, sound)
-        shape = (recipe.batch, recipe.sequence, -1)
-        cosine = a.view(shape) @ b.view(shape).transpose(1, 2)
-        loss = bbce(self.net.logits(cosine), self.same, self.other)
+            logits = self.score(mouth, sound)
+        loss = bbce(logits, self.same, self.other)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimizer.step()
         self._average()
         self.state.step += 1
-        return float(loss.detach())
-
-    def _encode(self, mouth: torch.Tensor, sound: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.net.embed_mouth(mouth), self.net.embed_sound(sound)
+        return float(self.ranks.mean(loss.detach()))
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -162,12 +163,22 @@ class Trainer:
             {"params": free, "weight_decay": 0.0, "times": 10.0},
         ]
 
+    def _part(self) -> float:
+        """Share of the run that is done, by steps where the recipe counts them, else by time."""
+        return self.state.step / self.recipe.steps if self.recipe.steps else self.state.elapsed_s / (60 * self.recipe.minutes)
+
     def _rate(self, part: float) -> float:
         warm = min(1.0, (self.state.step + 1) / self.recipe.warmup)
         return self.recipe.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, part))))
 
     def _check(self, say: Callable[[str], None]) -> None:
         """Validate the averaged network, keep it if it is the best so far, and save the state."""
+        if self.ranks.first:
+            self._validate(say)
+            self._save()
+        self.ranks.wait()
+
+    def _validate(self, say: Callable[[str], None]) -> None:
         table = evaluate(self.mean, read_tracks(self.cache, "val", CHECK_S))
         row = table["all"]
         # Whole clips saturate; three-second pieces tell networks apart that both have them right.
@@ -176,6 +187,8 @@ class Trainer:
             self.state.best = figure
             weights.save(self.mean, self.out / "best.safetensors", {"step": str(self.state.step)})
         self._log({"validation": table, "figure": round(figure, 4), "best": round(self.state.best, 4)}, lambda _: say(json.dumps(row)))
+
+    def _save(self) -> None:
         saved = {
             "net": self.net.state_dict(),
             "mean": self.mean.state_dict(),
@@ -196,6 +209,8 @@ class Trainer:
             raise DataError(f"{self.out / 'last.pt'}: cannot go on from it ({str(e).splitlines()[0]}); use another output folder") from e
 
     def _log(self, row: dict, say: Callable[[str], None] | None = None) -> None:
+        if not self.ranks.first:
+            return
         line = json.dumps({"step": self.state.step, "minutes": round(self.state.elapsed_s / 60, 2), **row})
         with open(self.out / "log.jsonl", "a") as f:
             f.write(line + "\n")
