@@ -3,9 +3,11 @@
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +24,8 @@ from resync.synth import talking_clip, write_clip
 from resync.training import prepare as preparing
 from resync.training import train as training
 from resync.training.cache import MARGIN, Entry, read_crops, read_index, read_mels, wide_crop, write_crops
-from resync.training.calibrate import Samples, collect, fit_rule, trade_off
+from resync.training.calibrate import Pairs, Samples, collect, collect_pairs, fit_rule, fit_scale, reliability, trade_off
+from resync.training.clips import find_clips
 from resync.training.dataset import Augment, Library, Track, draw_batch, draw_sequence, muddy_sound, stack_windows, view_crops
 from resync.training.evaluate import (
     Embedded,
@@ -34,13 +37,13 @@ from resync.training.evaluate import (
     pieces,
     read_tracks,
     reference,
-    repair,
     score,
     window_hits,
 )
 from resync.training.losses import batch_weights, bbce
 from resync.training.prepare import prepare
 from resync.training.ranks import Ranks
+from resync.training.repair import read_delays, repair, summary, write_delays
 from resync.training.train import Recipe, Trainer
 
 TINY = Dimensions(visual_widths=(4, 8, 8, 8), sound_widths=(4, 8, 8, 8), embedding=16, head=8)
@@ -522,14 +525,15 @@ def test_window_hits():
     assert hits.tolist() == [True, True, True, False, False, False, True, True, True]  # the last carries no speech
 
 
-def test_table(monkeypatch, net):
+def test_table(net):
     tracks = {
         "a": perfect(entry("a", "p"), seed=1),
         "b": perfect(entry("b", "q", source="t"), late_hops=30, seed=2),
         "c": perfect(entry("c", "r", delay_ms=None), late_hops=-10, seed=3),
     }
-    monkeypatch.setattr("resync.training.evaluate.embed_track", lambda net, track: tracks[track])
-    table = evaluate(net, list(tracks))
+    table = evaluate(net, list(tracks.values()))
+    plain = evaluate(net, list(tracks.values()), plain=True)["all"]
+    assert plain["clips"] == 3 and plain["whole_clip"] == pytest.approx(1 / 3, abs=1e-3), "only a is in sync as published"
     assert set(table) == {"s", "t", "all"}
     assert table["s"]["whole_clip"] == 1 == table["s"]["frames_5"] and table["s"]["clips"] == 2
     assert table["t"]["whole_clip"] == 0 == table["t"]["piece_1s"]  # 300 ms from what the index says
@@ -552,21 +556,42 @@ def test_area_under_curve():
     assert area_under_curve([], [1]) is None
 
 
-def test_repair(monkeypatch, net):
+def certain(odds, late_hops, n=75, seed=0):
+    """Scores whose peak of so many log-odds is `late_hops` late."""
+    delays = np.arange(-60, 61)
+    rows = np.random.default_rng(seed).normal(-2, 0.5, (n, 121)) + odds * np.exp(-(((delays - late_hops) / 4) ** 2))
+    return Scores((1 / (1 + np.exp(-rows))).astype(np.float32), delays, np.arange(n) / 25, np.ones(n))
+
+
+def test_repair_asks_the_track_then_the_index():
     sure = {"kept": (10, 90.0), "corrected": (10, 0.0), "found": (10, None)}  # hops it is late, ms the index says
-    unsure = {"near": (None, 40.0), "far": (None, -300.0), "unknown": (None, None)}
-    tracks = {name: perfect(entry(name, delay_ms=told), late_hops=late or 0) for name, (late, told) in (sure | unsure).items()}
-    monkeypatch.setattr("resync.training.evaluate.embed_track", lambda net, track: tracks[track.entry.name])
-    monkeypatch.setattr("resync.training.evaluate.certainty", lambda scores, values, top: 0.95 if abs(top.delay_s - 0.1) < 0.01 else 0.2)
-    found = repair(net, [Track(t.entry, None, None) for t in tracks.values()], least=0.9)
-    assert found == {
-        "kept": 90.0,
-        "corrected": pytest.approx(100, abs=3),
-        "found": pytest.approx(100, abs=3),
-        "near": 40.0,
-        "far": None,
-        "unknown": None,
-    }
+    unsure = {"near": (4, 40.0), "far": (10, -300.0), "nothing": (10, None)}
+    tracks = [(entry(name, speaker=name, delay_ms=told), certain(6, late)) for name, (late, told) in sure.items()]
+    tracks += [(entry(name, speaker=name, delay_ms=told), certain(1.5, late)) for name, (late, told) in unsure.items()]
+    found = repair(tracks)
+    assert found["kept"] == 90.0 and found["near"] == 40.0 and found["far"] is None is found["nothing"]
+    assert found["corrected"] == pytest.approx(100, abs=5) and found["found"] == pytest.approx(100, abs=5)
+    counts = summary([e for e, _ in tracks], {e.name: e.delay_ms for e, _ in tracks}, found)
+    assert counts == {"s": {"kept": 2, "moved": 1, "found": 1, "left_out": 2}}
+
+
+def test_repair_asks_all_clips_of_a_speaker():
+    scores = {"clear": certain(6, 20, seed=1), "dim": certain(1.2, 20, seed=2)}
+    pair = [(entry(name, speaker="ann", delay_ms=None), s) for name, s in scores.items()]
+    apart = [(entry(name, speaker="unknown", delay_ms=None), s) for name, s in scores.items()]
+    assert repair(apart)["dim"] is None
+    assert repair(pair)["dim"] == pytest.approx(200, abs=10)
+    contradicted = pair + [(entry("other", speaker="ann", delay_ms=None), certain(6, -20))]
+    assert repair(contradicted)["dim"] is None, "delays of one speaker's videos differ"
+
+
+def test_repaired_delays_lie_in_the_cache(tmp_path):
+    assert read_delays(tmp_path) is None
+    write_delays(tmp_path, {"a": 40.0, "b": None})
+    assert read_delays(tmp_path) == {"a": 40.0, "b": None}
+    (tmp_path / "delays.json").write_text("{")
+    with pytest.raises(DataError, match="delays.json"):
+        read_delays(tmp_path)
 
 
 def test_the_rule_tells_right_from_wrong():
@@ -585,14 +610,31 @@ def test_the_rule_tells_right_from_wrong():
     assert rows[-1]["wrong"] < rows[0]["wrong"] and answered[0] > 0.8
 
 
-def test_samples_of_the_rule(monkeypatch, net):
+def test_samples_of_the_rule(net):
     tracks = {"a": perfect(entry("a", "p"), late_hops=4, seed=1), "b": perfect(entry("b", "q"), late_hops=30, seed=2)}
-    monkeypatch.setattr("resync.training.calibrate.embed_track", lambda net, track: tracks[track])
-    samples = collect(net, list(tracks))
+    samples = collect(net, list(tracks.values()))
     each = 1 + 3 + 2 + 1  # whole, pieces of 2, 3 and 5 s of six seconds
     assert samples.features.shape == (4 * each, 2) and samples.own.sum() == 2 * each
     assert samples.right[samples.own].tolist() == [True] * each + [False] * each  # b is not where the index says
     assert not samples.right[~samples.own].any(), "another's voice is never right"
+
+
+def test_calibration():
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, 200_000)
+    true = rng.random(len(honest)) < 1 / (1 + np.exp(-honest))
+    error, rows = reliability(Pairs(honest, true, np.ones(len(true))))
+    assert error < 0.01 and len(rows) == 10 and all(abs(r["predicted"] - r["observed"]) < 0.02 for r in rows)
+    boastful = Pairs(2 * honest + 1, true, np.ones(len(true)))
+    assert reliability(boastful)[0] > 0.05
+    slope, shift = fit_scale(boastful)
+    assert slope == pytest.approx(0.5, abs=0.02) and shift == pytest.approx(-0.5, abs=0.03)
+
+
+def test_pairs_of_the_calibration(net):
+    pairs = collect_pairs(net, [perfect(entry("a"), seed=1)])
+    assert pairs.odds[pairs.true].mean() > pairs.odds[~pairs.true].mean() + 1
+    assert pairs.weight[pairs.true].sum() == pytest.approx(pairs.weight[~pairs.true].sum(), rel=0.2)
 
 
 def test_embed_track(net, cache):
@@ -633,13 +675,68 @@ def test_train_and_evaluate_commands(cache, tmp_path, resync):
     best = tmp_path / "run" / "best.safetensors"
     assert weights.load(best).dimensions.visual_widths == (4, 4, 4, 4)
     code, text = resync("evaluate", cache, "--weights", best, "--device", "cpu", "--json")
-    assert code == 0 and json.loads(text)["all"]["clips"] == 1
+    told = json.loads(text)
+    assert code == 0 and told["relative"]["all"]["clips"] == told["plain"]["all"]["clips"] == 1 == len(told["clips"])
     code, text = resync("evaluate", cache, "--weights", best, "--device", "cpu")
-    assert code == 0 and text.split()[0] == "source" and "synth" in text and "all" in text
-    code, text = resync("evaluate", cache, "--weights", best, "--device", "cpu", "--split", "train", "--repair", tmp_path / "delays.json")
-    assert code == 0 and set(json.loads((tmp_path / "delays.json").read_text())) == {
-        e.name for e in read_index(cache) if e.split == "train"
-    }
+    assert code == 0 and text.startswith("relative:") and "plain:" in text and "synth" in text and "offscreen_ratio" in text
+    code, text = resync("evaluate", cache, "--weights", best, "--device", "cpu", "--calibrate")
+    assert code == 1 and "expected_calibration_error" in text and text.splitlines()[-1].startswith("resync: ")
+
+
+def test_prepare_repairs_when_asked(clips, cache, resync):
+    try:
+        code, text = resync("prepare", clips, cache, "--index", clips / "index.tsv", "--repair")
+        assert code == 0 and "synth: " in text
+        # The packaged network hears the delay that the clip was made with.
+        assert read_delays(cache)["b__two.0"] == pytest.approx(80, abs=25) and set(read_delays(cache)) == {"a__one.0", "b__two.0"}
+        assert Library(cache, "train", sequence=8, delays=read_delays(cache)).delay
+    finally:
+        (cache / "delays.json").unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def lists(clips, tmp_path_factory):
+    """A folder laid out as LRS2 is: mvlrs_v1/main/SPEAKER/CLIP.mp4 beside the lists."""
+    root = tmp_path_factory.mktemp("lrs2")
+    main = root / "mvlrs_v1" / "main"
+    for speaker, clip in (("a", "one"), ("b", "two")):
+        (main / speaker).mkdir(parents=True)
+        shutil.copy(clips / speaker / f"{clip}.mp4", main / speaker)
+    (root / "test.txt").write_text("b/two NF\na/one MV\n\n")
+    (root / "broken.txt").write_text("b/two NF\nz/none NF\n")
+    return root
+
+
+def test_lists(lists, tmp_path):
+    names = [str(p.relative_to(lists)) for p in find_clips(lists, lists / "test.txt")]
+    assert names == ["mvlrs_v1/main/b/two.mp4", "mvlrs_v1/main/a/one.mp4"]
+    assert len(find_clips(lists)) == 2
+    lrs3 = tmp_path / "test" / "x"
+    lrs3.mkdir(parents=True)
+    (lrs3 / "00001.mp4").write_bytes(b"")
+    (tmp_path / "list").write_text("x/00001\ntest/x/00001.mp4\n")
+    assert find_clips(tmp_path, tmp_path / "list") == [lrs3 / "00001.mp4"] * 2
+    both = tmp_path / "pretrain" / "x"
+    both.mkdir(parents=True)
+    (both / "00001.mp4").write_bytes(b"")
+    (tmp_path / "pretrain.txt").write_text("x/00001\n")
+    assert find_clips(tmp_path, tmp_path / "pretrain.txt") == [both / "00001.mp4"]
+
+
+def test_evaluate_a_list_of_clips(lists, resync):
+    code, text = resync("evaluate", lists, "--list", lists / "test.txt", "--json")
+    told = json.loads(text)
+    assert code == 0 and [Path(row["file"]).stem for row in told["clips"]] == ["two", "one"]
+    late, good = (row["offset_ms"] for row in told["clips"])
+    assert late == pytest.approx(80, abs=25) and good == pytest.approx(0, abs=25)
+    assert told["set"]["clips"] == 2 and sum(told["set"]["offset_histogram"].values()) == 2
+    assert 0 < told["set"]["probability_at_offset"] <= 1 and 0 <= told["set"]["offscreen_ratio"] < 1
+    assert told["relative"]["all"]["whole_clip"] == 1 and told["plain"]["all"]["whole_clip"] == 0.5
+    assert [told["relative"]["all"][f"frames_{n}"] is not None for n in (5, 7, 9, 11, 13, 15)] == [True] * 6
+    code, text = resync("evaluate", lists, "--list", lists / "broken.txt")
+    assert code == 1 and text.count("\n") == 1 and "z/none" in text
+    code, text = resync("evaluate", lists, "--list", lists / "none.txt")
+    assert code == 1 and text.count("\n") == 1 and "none.txt" in text
 
 
 def test_commands_complain_in_one_line(tmp_path, cache, resync):

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from .. import curve as curves
 from ..config import HOP_S, HOPS_PER_FRAME
 from ..curve import Scores
 from ..decide import features
+from ..errors import DataError
 from ..model import ICSyncNet
-from .dataset import Track
-from .evaluate import embed_track, estimate, pieces, reference, score
+from .evaluate import Embedded, estimate, pieces, reference, score
 
 RIGHT_S = 0.06
 LENGTHS = (2.0, 3.0, 5.0, 8.0)
@@ -33,9 +34,8 @@ class Samples:
     own: np.ndarray
 
 
-def collect(net: ICSyncNet, tracks: Iterable[Track], range_s: float = 0.6) -> Samples:
+def collect(net: ICSyncNet, embedded: list[Embedded], range_s: float = 0.6) -> Samples:
     """Peaks of all clips and their pieces, with their own sound and with another speaker's."""
-    embedded = [embed_track(net, t) for t in tracks]
     rows: list[tuple[tuple[float, float], bool, bool]] = []
     for i, e in enumerate(embedded):
         scores = score(net, e, range_s=range_s)
@@ -50,7 +50,12 @@ def collect(net: ICSyncNet, tracks: Iterable[Track], range_s: float = 0.6) -> Sa
 
 
 def fit_rule(samples: Samples, ridge: float = 1e-3) -> tuple[float, ...]:
-    """Logistic regression of `right` on the features, both classes weighted alike; returns (constant, *slopes)."""
+    """Logistic regression of `right` on the features, both classes weighted alike; returns (constant, *slopes).
+
+    Raises DataError when all peaks are right, or all wrong.
+    """
+    if samples.right.all() or not samples.right.any():
+        raise DataError(f"{len(samples.right)} peaks, right and wrong ones, are needed to tell them apart; give more clips")
     x = np.concatenate([np.ones((len(samples.right), 1)), samples.features], 1)
     sign = np.where(samples.right, 1.0, -1.0)
     weight = np.where(samples.right, 0.5 / samples.right.mean(), 0.5 / (~samples.right).mean()) / len(sign)
@@ -82,38 +87,58 @@ def trade_off(samples: Samples, rule: tuple[float, ...]) -> list[dict[str, float
     return rows
 
 
-def reliability(net: ICSyncNet, tracks: Iterable[Track], bins: int = 10) -> tuple[float, list[dict[str, float]]]:
-    """Does P mean what it says? Expected calibration error and a table of predicted against observed.
+@dataclass(frozen=True)
+class Pairs:
+    """True pairs, at the clip's own delay, and false ones, two to fifteen frames from it. Arrays [n].
 
-    True pairs lie at the clip's reference delay, false ones two to fifteen frames from it. Both
-    classes weigh the same, as in the balanced loss: P = 0.5 means as likely true as false.
+    weight: both classes weigh the same, as in the balanced loss: P = 0.5 means as likely true as false.
     """
-    counts = np.zeros((2, bins))
-    sums = np.zeros(bins)
-    for track in tracks:
-        e = embed_track(net, track)
+
+    odds: np.ndarray
+    true: np.ndarray
+    weight: np.ndarray
+
+
+def collect_pairs(net: ICSyncNet, embedded: Iterable[Embedded]) -> Pairs:
+    """All pairs of windows with speech of all clips."""
+    odds, true, weight = [], [], []
+    for e in embedded:
         scores = score(net, e, range_s=1.0)
         truth = reference(e.entry, estimate(scores))
         if truth is None:
             continue
         far = np.abs(scores.delays - round(truth / HOP_S))
-        spoken = scores.probability[scores.weight > 0.5]
-        for kind, columns in enumerate(((far >= 2 * HOPS_PER_FRAME) & (far <= 15 * HOPS_PER_FRAME), far == 0)):
-            p = spoken[:, columns]
-            p = p[np.isfinite(p)]
-            # Each true pair stands for as many as there are false ones to it.
-            weight = 1 / max(1, columns.sum())
-            at = np.minimum((p * bins).astype(int), bins - 1)
-            counts[kind] += weight * np.bincount(at, minlength=bins)
-            sums += weight * np.bincount(at, p, minlength=bins)
-    total = counts.sum(0).clip(1e-9)
-    predicted, observed = sums / total, counts[1] / total
-    error = float(np.sum(total / total.sum() * np.abs(predicted - observed)))
-    rows = [
-        {"predicted": round(a, 3), "observed": round(b, 3), "share": round(c, 3)}
-        for a, b, c in zip(predicted, observed, total / total.sum())
-    ]
-    return round(error, 4), rows
+        spoken = curves.log_odds(scores.probability[scores.weight > 0.5])
+        for kind, columns in ((True, far == 0), (False, (far >= 2 * HOPS_PER_FRAME) & (far <= 15 * HOPS_PER_FRAME))):
+            some = spoken[:, columns]
+            some = some[np.isfinite(some)]
+            odds.append(some)
+            true.append(np.full(len(some), kind))
+            weight.append(np.full(len(some), 1 / max(1, columns.sum())))
+    return Pairs(*(np.concatenate(x) for x in (odds, true, weight)))
+
+
+def fit_scale(pairs: Pairs) -> tuple[float, float]:
+    """Slope and shift of the log-odds under which P is best calibrated (Platt 1999): (1, 0) changes nothing."""
+    sign = np.where(pairs.true, 1.0, -1.0)
+
+    def loss(w: np.ndarray) -> float:
+        return float(np.average(np.logaddexp(0, -sign * (w[0] * pairs.odds + w[1])), weights=pairs.weight))
+
+    slope, shift = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
+    return round(float(slope), 4), round(float(shift), 4)
+
+
+def reliability(pairs: Pairs, bins: int = 10) -> tuple[float, list[dict[str, float]]]:
+    """Does P mean what it says? Expected calibration error (Guo et al. 2017) and predicted against observed, by bins of P."""
+    p = expit(pairs.odds)
+    at = np.minimum((p * bins).astype(int), bins - 1)
+    total = np.bincount(at, pairs.weight, bins).clip(1e-12)
+    predicted = np.bincount(at, pairs.weight * p, bins) / total
+    observed = np.bincount(at, pairs.weight * pairs.true, bins) / total
+    share = total / total.sum()
+    rows = [{"predicted": round(a, 3), "observed": round(b, 3), "share": round(c, 3)} for a, b, c in zip(predicted, observed, share)]
+    return round(float(np.sum(share * np.abs(predicted - observed))), 4), rows
 
 
 def _peaks(scores: Scores):

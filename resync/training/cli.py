@@ -32,10 +32,15 @@ class OneLineErrors(click.Command):
 @click.option("--index", type=FOLDER, help="Tab-separated: file, split, source, speaker, suspected_delay_ms.")
 @click.option("--detector", default="centerface", show_default=True, help="Face detector, as in `resync check`.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; default: one a core.")
-def prepare(clips: Path, cache: Path, index: Path | None, detector: str, jobs: int | None) -> None:
+@click.option("--repair", is_flag=True, help="Then estimate each training clip's own delay with the network, for `resync train`.")
+@click.option("--weights", type=FOLDER, help="Other weights for --repair than the packaged ones.")
+def prepare(clips: Path, cache: Path, index: Path | None, detector: str, jobs: int | None, repair: bool, weights: Path | None) -> None:
     """Turn the folder CLIPS into the training cache CACHE (mouth crops and mels only).
 
     Without --index every clip is for training, its folder names the speaker, and it counts as in sync.
+
+    Clips already in the cache are kept, so that it can be repaired again with a better network.
+    Repaired delays lie in the cache; no clip is changed, and what no delay explains is left out of training.
 
     Example: resync prepare clips/ cache/ --index clips/index.tsv
     """
@@ -50,6 +55,8 @@ def prepare(clips: Path, cache: Path, index: Path | None, detector: str, jobs: i
 
     entries = run(clips, cache, index=index, faces=FaceConfig(detector=detector), jobs=jobs, progress=tell)
     click.echo(f"{len(entries)} face tracks, {sum(e.frames for e in entries) / 25:.0f} s, in {cache}")
+    if repair:
+        _repair(cache, weights)
 
 
 @click.command(cls=OneLineErrors)
@@ -58,11 +65,10 @@ def prepare(clips: Path, cache: Path, index: Path | None, detector: str, jobs: i
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Length of the run.")
 @click.option("--recipe", type=click.File(), help="JSON file with any field of training.train.Recipe, and `dimensions`.")
 @click.option("--start", type=FOLDER, help="Weights file to start from.")
-@click.option("--delays", type=click.File(), help="JSON {track: delay in ms or null} of `resync evaluate --repair`.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--compile/--no-compile", "compile_", default=False, help="torch.compile; faster, needs a C++ compiler on CPU.")
-def train(cache: Path, out: Path, minutes: float, recipe, start: Path | None, delays, device: str, seed: int, compile_: bool) -> None:
+def train(cache: Path, out: Path, minutes: float, recipe, start: Path | None, device: str, seed: int, compile_: bool) -> None:
     """Train on CACHE; OUT gets log.jsonl, last.pt and best.safetensors. Run it again to go on after a stop.
 
     Example: resync train cache/ runs/first --minutes 90
@@ -78,61 +84,117 @@ def train(cache: Path, out: Path, minutes: float, recipe, start: Path | None, de
     given = _merge(base, _read_json(recipe, "--recipe"), "--recipe")
     dimensions, augment = Dimensions.from_dict(given.pop("dimensions")), Augment(**given.pop("augment"))
     plan = Recipe(**{**given, "skip": tuple(given["skip"])}, augment=augment)
-    repaired = _read_json(delays, "--delays") if delays else None
     with joined(device) as ranks:
-        trainer = Trainer(cache, out, plan, dimensions=dimensions, ranks=ranks, start=start, delays=repaired)
+        trainer = Trainer(cache, out, plan, dimensions=dimensions, ranks=ranks, start=start)
         best = trainer.run(lambda line: click.echo(line, err=True))
     if ranks.first:
         click.echo(f"{out / 'best.safetensors'}: {best:.4f}")
 
 
 @click.command(cls=OneLineErrors)
-@click.argument("cache", type=FOLDER)
+@click.argument("source", type=FOLDER)
+@click.option("--list", "listing", type=FOLDER, help="Text file that names clips below SOURCE, as the lists of LRS2 and LRS3 do.")
 @click.option("--weights", type=FOLDER, help="Other weights than the packaged ones.")
-@click.option("--split", default="val", show_default=True)
+@click.option("--split", default="val", show_default=True, help="Part of a cache.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
-@click.option("--repair", type=FOLDER, metavar="FILE", help="Write every track's own delay by the network there, for `train --delays`.")
+@click.option("--detector", default="auto", show_default=True, help="Face detector, as in `resync check`; for clips.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, with a row for every clip, instead of tables.")
 @click.option(
-    "--calibrate",
-    is_flag=True,
-    help="Fit the rule that tells sure answers from unsure ones; print its trade-off and how far P is to be believed.",
+    "--calibrate", is_flag=True, help="Instead: how far P is to be believed, and a rule that tells sure answers from unsure ones."
 )
-def evaluate(cache: Path, weights: Path | None, split: str, device: str, as_json: bool, repair: Path | None, calibrate: bool) -> None:
-    """Accuracy of 5-frame windows, clips and pieces of clips, by source.
+def evaluate(
+    source: Path, listing: Path | None, weights: Path | None, split: str, device: str, detector: str, as_json: bool, calibrate: bool
+) -> None:
+    """Accuracy of windows of 5 to 15 frames, of clips and pieces of clips, by source; offsets of the set.
+
+    SOURCE is a training cache, or a folder of clips. Figures "relative" are against each clip's own delay
+    (the cache's, else the network's for the whole clip), "plain" ones take every clip to be in sync.
 
     Example: resync evaluate cache/
+
+    LRS2 and LRS3: resync evaluate LRS2/ --list LRS2/test.txt; resync evaluate LRS3/test
     """
     from ..embed import pick_device
     from ..weights import load
-    from .calibrate import collect, fit_rule, reliability, trade_off
+    from .evaluate import clip_figures, set_figures
     from .evaluate import evaluate as run
-    from .evaluate import read_tracks
-    from .evaluate import repair as estimate_delays
 
     net = load(weights, pick_device(device))
-    if repair:
-        delays = estimate_delays(net, read_tracks(cache, split))
-        repair.write_text(json.dumps(delays, indent=0))
-        click.echo(f"{repair}: {sum(d is not None for d in delays.values())} of {len(delays)} tracks have a delay")
-        return
+    embedded = _embed_cache(net, source, split) if (source / "index.jsonl").is_file() else _embed_clips(net, source, listing, detector)
     if calibrate:
-        samples = collect(net, read_tracks(cache, split))
-        rule = fit_rule(samples)
-        click.echo(json.dumps({"rule": rule}))
-        for row in trade_off(samples, rule):
-            click.echo(json.dumps(row))
-        error, bins = reliability(net, read_tracks(cache, split))
-        click.echo(json.dumps({"expected_calibration_error": error}))
-        for row in bins:
-            click.echo(json.dumps(row))
+        _calibrate(net, embedded)
         return
-    table = run(net, read_tracks(cache, split))
+    clips = [clip_figures(net, e) for e in embedded]
+    result = {"relative": run(net, embedded), "plain": run(net, embedded, plain=True), "set": set_figures(clips)}
     if as_json:
-        click.echo(json.dumps(table))
+        click.echo(json.dumps({**result, "clips": clips}))
         return
-    for line in table_lines(table):
-        click.echo(line)
+    for name in ("relative", "plain"):
+        click.echo(f"{name}:")
+        for line in table_lines(result[name]):
+            click.echo(line)
+    click.echo(", ".join(f"{name} {value}" for name, value in result["set"].items() if name != "offset_histogram"))
+    click.echo("offset in frames: clips")
+    for frames, count in result["set"]["offset_histogram"].items():
+        click.echo(f"{frames:>4}: {count}")
+
+
+def _embed_cache(net, cache: Path, split: str) -> list:
+    from .evaluate import embed_track, read_tracks
+
+    return [embed_track(net, track) for track in read_tracks(cache, split)]
+
+
+def _embed_clips(net, folder: Path, listing: Path | None, detector: str) -> list:
+    """Embed the clips of a folder; those that cannot be used are named on stderr. Raises DataError when none can."""
+    from ..config import FaceConfig
+    from ..errors import DataError
+    from ..faces import make_detector
+    from .clips import embed_clip, find_clips, read_clip
+
+    faces, out = FaceConfig(detector=detector), []
+    finder = make_detector(detector, faces)
+    for path in find_clips(folder, listing):
+        try:
+            out.append(embed_clip(net, path, read_clip(path, finder, faces, net.dimensions.mel)))
+        except ResyncError as e:
+            click.echo(f"left out: {e}", err=True)
+    if not out:
+        raise DataError(f"{listing or folder}: no clip could be used")
+    return out
+
+
+def _repair(cache: Path, weights: Path | None) -> None:
+    """Estimate the training clips' own delays, keep them in the cache and say what moved, by source."""
+    from ..embed import pick_device
+    from ..weights import load
+    from .evaluate import embed_track, read_tracks, score
+    from .repair import SECONDS, read_delays, repair, summary, write_delays
+
+    net = load(weights, pick_device())
+    tracks = [(t.entry, score(net, embed_track(net, t))) for t in read_tracks(cache, "train", SECONDS)]
+    entries = [entry for entry, _ in tracks]
+    before = read_delays(cache) or {e.name: e.delay_ms for e in entries}
+    after = repair(tracks)
+    write_delays(cache, after)
+    for source, counts in sorted(summary(entries, before, after).items()):
+        click.echo(f"{source}: " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))
+
+
+def _calibrate(net, embedded: list) -> None:
+    """Print how far P is to be believed, and the rule that tells sure answers from unsure ones with its trade-off."""
+    from .calibrate import collect, collect_pairs, fit_rule, fit_scale, reliability, trade_off
+
+    pairs, samples = collect_pairs(net, embedded), collect(net, embedded)
+    error, bins = reliability(pairs)
+    slope, shift = fit_scale(pairs)
+    click.echo(json.dumps({"expected_calibration_error": error, "best_slope": slope, "best_shift": shift}))
+    for row in bins:
+        click.echo(json.dumps(row))
+    rule = fit_rule(samples)
+    click.echo(json.dumps({"rule": rule}))
+    for row in trade_off(samples, rule):
+        click.echo(json.dumps(row))
 
 
 def table_lines(table: dict[str, dict]) -> list[str]:

@@ -1,13 +1,13 @@
 """How right a network is: 5-frame accuracy, whole clips, pieces of clips, swapped voices, by source.
 
-Every figure is taken against each clip's reference delay (see `reference`), within one
-frame (40 ms) unless said otherwise.
+Every figure is taken against each clip's own delay (see `reference`), or "plain" as if every clip
+were published in sync; within one frame (40 ms) unless said otherwise.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import torch
 from .. import curve as curves
 from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, CropConfig, CurveConfig
 from ..curve import Scores
-from ..decide import certainty
+from ..decide import decide
 from ..embed import embed_mouth, embed_sound, probability
 from ..mels import speech_mask
 from ..model import ICSyncNet
@@ -136,19 +136,18 @@ class Tally:
         return row
 
 
-def evaluate(net: ICSyncNet, tracks: Iterable[Track]) -> dict[str, dict]:
+def evaluate(net: ICSyncNet, embedded: list[Embedded], *, plain: bool = False) -> dict[str, dict]:
     """Table of figures by source, with `all` and `swapped_auc` (own voice against another clip's).
 
-    The network's own whole-clip answer is the reference only where the index has none.
+    The network's own whole-clip answer is the reference only where the index has none; plain: it is zero.
     """
     tallies: dict[str, Tally] = defaultdict(Tally)
-    embedded = [embed_track(net, t) for t in tracks]
     heights, swapped = [], []
     for i, e in enumerate(embedded):
         scores = score(net, e, range_s=1.0)
         near = score(net, e)
         whole = estimate(near)
-        truth = reference(e.entry, whole)
+        truth = 0.0 if plain else reference(e.entry, whole)
         if whole is None or truth is None:
             continue
         heights.append(whole.height)
@@ -167,33 +166,40 @@ def evaluate(net: ICSyncNet, tracks: Iterable[Track]) -> dict[str, dict]:
     return table
 
 
+def clip_figures(net: ICSyncNet, e: Embedded) -> dict:
+    """What the paper reports of one clip: offset, probability at offset, offscreen ratio (section 5 of IC-SyncNet).
+
+    The offset is that of the peak, sure or not; `verdict` says whether the tool would have given it.
+    """
+    scores = score(net, e)
+    found, top = decide(scores, [scores]), estimate(scores)
+    return {
+        "file": e.entry.file,
+        "verdict": found.verdict,
+        "offset_ms": round(1000 * top.delay_s, 1) if top else None,
+        "offset_frames": round(top.delay_s * FPS) if top else None,
+        "probability_at_offset": None if found.probability is None else round(found.probability, 4),
+        "offscreen_ratio": None if found.offscreen_ratio is None else round(found.offscreen_ratio, 4),
+    }
+
+
+def set_figures(rows: list[dict]) -> dict:
+    """The same of a whole set: means over its clips, and how many clips have which offset in frames of 25 a second."""
+    known = lambda name: [row[name] for row in rows if row[name] is not None]  # noqa: E731
+    mean = lambda values: round(float(np.mean(values)), 4) if values else None  # noqa: E731
+    frames = known("offset_frames")
+    return {
+        "clips": len(rows),
+        "answered": mean([row["verdict"] in ("in_sync", "out_of_sync") for row in rows]),
+        "probability_at_offset": mean(known("probability_at_offset")),
+        "offscreen_ratio": mean(known("offscreen_ratio")),
+        "offset_histogram": {str(n): frames.count(n) for n in range(min(frames, default=0), max(frames, default=-1) + 1)},
+    }
+
+
 def area_under_curve(good: list[float], bad: list[float]) -> float | None:
     """Chance that a good value is above a bad one (Mann-Whitney)."""
     if not good or not bad:
         return None
     a, b = np.array(good)[:, None], np.array(bad)[None]
     return round(float(np.mean((a > b) + 0.5 * (a == b))), 4)
-
-
-def repair(net: ICSyncNet, tracks: Iterable[Track], *, least: float = 0.9, range_s: float = 0.6) -> dict[str, float | None]:
-    """Each track's own delay in ms, None where nothing is sure enough to train on.
-
-    The network's answer counts where its certainty is at least `least`. Otherwise the index's does,
-    if the network does not contradict it: for a clip of one second the index, which knows the
-    clip's whole group, is the better witness. Within 30 ms of each other the index is kept.
-    """
-    out: dict[str, float | None] = {}
-    for track in tracks:
-        scores = score(net, embed_track(net, track), range_s=range_s)
-        values = curves.curve(scores)
-        told = track.entry.delay_ms
-        out[track.entry.name] = None
-        if np.isnan(values).all():
-            continue
-        top = curves.peak(values, scores.delays)
-        apart = np.inf if told is None else abs(1000 * top.delay_s - told)
-        if apart > 30 and certainty(scores, values, top) >= least:
-            out[track.entry.name] = round(1000 * top.delay_s, 1)
-        elif apart <= 60:
-            out[track.entry.name] = told
-    return out

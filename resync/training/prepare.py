@@ -11,18 +11,12 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from ..config import CropConfig, FaceConfig, MelConfig
 from ..crops import mouth_crops
 from ..errors import DataError, ResyncError
 from ..faces import make_detector
-from ..media import picture_phase, probe, read_frames, read_sound, require_video_and_sound
-from ..mels import log_mel
-from ..tracks import link, scan
 from .cache import Entry, read_index, wide_crop, write_crops, write_mels
-
-VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".mpg", ".mpeg", ".webm", ".flv", ".m4v", ".ts"}
+from .clips import find_clips, read_clip
 
 
 def prepare(
@@ -44,7 +38,7 @@ def prepare(
     """
     rows = list(_rows(clips, index))
     if not rows:
-        raise DataError(f"{clips}: no video files below this folder")
+        raise DataError(f"{index}: no clips named there")
     for folder in ("crops", "mels"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     done = {e.file: e for e in read_index(out)} if (out / "index.jsonl").exists() else {}
@@ -63,7 +57,7 @@ def prepare(
 
 def _rows(clips: Path, index: Path | None) -> Iterator[dict]:
     if index is None:
-        for path in sorted(p for p in clips.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES):
+        for path in find_clips(clips):
             file = str(path.relative_to(clips))
             yield {"file": file, "split": "train", "source": clips.name, "speaker": path.parent.name, "suspected_delay_ms": "0"}
         return
@@ -87,29 +81,23 @@ def _prepare_one(clips: Path, out: Path, row: dict, faces: FaceConfig, crop: Cro
     path = clips / row["file"]
     name = Path(row["file"]).with_suffix("").as_posix().replace("/", "__")
     try:
-        require_video_and_sound(probe(path))
-        frames = list(read_frames(path, nearest=True))
-        seen = scan((f.image for f in frames), _detector(faces), faces)
-        tracks = link(seen, faces)
-        mels = log_mel(read_sound(path, start_s=picture_phase(frames)), mel) if tracks else np.empty(0)
+        clip = read_clip(path, _detector(faces), faces, mel)
     except ResyncError as e:
         return [], str(e)
-    if not tracks:
-        return [], f"{path}: no face"
     delay = row.get("suspected_delay_ms") or ""
     entries = []
-    for i, track in enumerate(tracks):
+    for i, track in enumerate(clip.tracks):
         entry = Entry(
             name=f"{name}.{i}",
             file=row["file"],
             split=row["split"],
             source=row["source"],
             speaker=row["speaker"],
-            start=frames[0].index + track.start,
+            start=clip.start + track.start,
             frames=len(track.landmarks),
             delay_ms=float(delay) if delay else None,
         )
-        write_crops(out / "crops" / f"{entry.name}.mkv", mouth_crops(seen.grays, track, wide_crop(crop)))
-        write_mels(out / "mels" / f"{entry.name}.npy", mels)
+        write_crops(out / "crops" / f"{entry.name}.mkv", mouth_crops(clip.grays, track, wide_crop(crop)))
+        write_mels(out / "mels" / f"{entry.name}.npy", clip.mels)
         entries.append(entry)
     return entries, ""

@@ -20,9 +20,10 @@ from ..errors import DataError
 from ..model import Dimensions, ICSyncNet
 from .cache import share_of_cached
 from .dataset import Augment, Library, draw_batch, muddy_sound, stack_windows, view_crops
-from .evaluate import evaluate, read_tracks
+from .evaluate import embed_track, evaluate, read_tracks
 from .losses import batch_weights, bbce
 from .ranks import Ranks
+from .repair import read_delays
 
 CHECK_S = 8.0  # of each validation clip are looked at while training
 
@@ -74,14 +75,13 @@ class Trainer:
         dimensions: Dimensions = Dimensions(),
         ranks: Ranks,
         start: Path | None = None,
-        delays: dict[str, float | None] | None = None,
     ):
         out.mkdir(parents=True, exist_ok=True)
         self.cache, self.out, self.recipe = cache, out, recipe
         self.ranks, self.device, self.share = ranks, ranks.device, ranks.share(recipe.batch)
         torch.manual_seed(recipe.seed)
         self.data = Library(
-            cache, "train", sequence=recipe.sequence, skip=recipe.skip, power=recipe.power, people=recipe.people, delays=delays
+            cache, "train", sequence=recipe.sequence, skip=recipe.skip, power=recipe.power, people=recipe.people, delays=read_delays(cache)
         )
         self.net = (weights.load(start) if start else ICSyncNet(dimensions)).to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net).eval()
@@ -179,7 +179,7 @@ class Trainer:
         self.ranks.wait()
 
     def _validate(self, say: Callable[[str], None]) -> None:
-        table = evaluate(self.mean, read_tracks(self.cache, "val", CHECK_S))
+        table = evaluate(self.mean, [embed_track(self.mean, t) for t in read_tracks(self.cache, "val", CHECK_S)])
         row = table["all"]
         # Whole clips saturate; three-second pieces tell networks apart that both have them right.
         figure = ((row["whole_clip"] or 0) + (row.get("piece_3s") or 0)) / 2
