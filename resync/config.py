@@ -66,7 +66,7 @@ class MelConfig:
 class CurveConfig:
     """How scores become one curve."""
 
-    range_s: float = 0.6  # shifts from -range_s to +range_s are tried
+    range_s: float = 1.0  # shifts from -range_s to +range_s are tried
     smooth_frames: int = 25  # running mean of P over time, for probability and offscreen ratio
     face_frames: int = 25  # running mean by which the face that fits best is chosen
     smooth_hops: float = 2.0  # Gaussian sigma over shifts, in hops
@@ -84,6 +84,7 @@ class DecideConfig:
     edge_s: float = 0.03  # a peak this near the end of the range may lie outside it
     max_spread_s: float = 0.08  # between stretches of one film
     min_drift_segments: int = 5
+    uncertainty_floor_s: float = 0.014  # of any answer: the network's zero is not quite the same for every person and codec
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class PlanConfig:
     whole_s: float = 120.0  # films up to this length are looked at whole
     most_stretches: int = 40  # of longer films, spread over their length
     least_stretches: int = 8
-    sure_s: float = 0.01  # uncertainty at which a long film needs no further look
+    sure_s: float = 0.0172  # uncertainty (10 ms besides the floor) at which a long film needs no further look
 
 
 @dataclass(frozen=True)

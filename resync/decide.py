@@ -75,7 +75,7 @@ def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideCon
         delay_s=top.delay_s if known else None,
         probability=float(np.mean(at_peak[seen])) if seen.any() else None,
         offscreen_ratio=float(np.mean(heard < 0.5)),
-        uncertainty_s=uncertainty(scores, smooth) if known else None,
+        uncertainty_s=uncertainty(scores, config, smooth) if known else None,
         drift_s_per_min=drift,
         reasons=reasons,
         segments=segments,
@@ -110,18 +110,19 @@ def spoken_s(scores: Scores) -> float:
     return float(np.sum(scores.weight * np.isfinite(scores.probability).any(1))) / FPS
 
 
-def uncertainty(scores: Scores, smooth: CurveConfig = CurveConfig(), draws: int = 60) -> float:
+def uncertainty(scores: Scores, config: DecideConfig = DecideConfig(), smooth: CurveConfig = CurveConfig(), draws: int = 60) -> float:
     """Half-width in s of the 90 % interval of the delay, by a bootstrap over stretches of one second.
 
     Neighbouring windows overlap and are no independent witnesses; seconds nearly are. Half a
-    step of the 10 ms grid is added, under which nothing was measured.
+    step of the 10 ms grid is added, under which nothing was measured. What a bootstrap over one clip
+    cannot see, that the network's zero varies between clips, is `uncertainty_floor_s`, added in squares.
     """
     odds, weight = curves.votes(scores)
     chosen = np.random.default_rng(0).multinomial(len(odds), np.full(len(odds), 1 / len(odds)), size=draws).astype(float)
     drawn = (curves.mean_curve(o, w, smooth) for o, w in zip(chosen @ odds, chosen @ weight))
     found = [curves.peak(c, scores.delays).delay_s for c in drawn if not np.isnan(c).all()]
     low, high = np.percentile(found, [5, 95])
-    return float(high - low) / 2 + HOP_S / 2
+    return float(np.hypot((high - low) / 2 + HOP_S / 2, config.uncertainty_floor_s))
 
 
 def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tuple[Segment, ...], drift: float | None, config: DecideConfig):

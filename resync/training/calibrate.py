@@ -7,16 +7,16 @@ ones are all others, and every peak of a picture scored against another clip's s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from .. import curve as curves
-from ..config import HOP_S, HOPS_PER_FRAME
+from ..config import HOP_S, HOPS_PER_FRAME, CurveConfig, DecideConfig
 from ..curve import Scores
-from ..decide import features
+from ..decide import certainty, features, uncertainty
 from ..errors import DataError
 from ..model import ICSyncNet
 from .evaluate import Embedded, estimate, pieces, reference, score
@@ -34,7 +34,7 @@ class Samples:
     own: np.ndarray
 
 
-def collect(net: ICSyncNet, embedded: list[Embedded], range_s: float = 0.6) -> Samples:
+def collect(net: ICSyncNet, embedded: list[Embedded], range_s: float = CurveConfig.range_s) -> Samples:
     """Peaks of all clips and their pieces, with their own sound and with another speaker's."""
     rows: list[tuple[tuple[float, float], bool, bool]] = []
     for i, e in enumerate(embedded):
@@ -66,6 +66,33 @@ def fit_rule(samples: Samples, ridge: float = 1e-3) -> tuple[float, ...]:
     # No slope below zero: a higher, clearer peak must never count against an answer.
     found = minimize(loss, np.zeros(x.shape[1]), bounds=[(None, None)] + [(0, None)] * (x.shape[1] - 1))
     return tuple(round(float(w), 3) for w in found.x)
+
+
+def intervals(net: ICSyncNet, embedded: Iterable[Embedded], config: DecideConfig = DecideConfig()) -> dict[str, np.ndarray]:
+    """How honest `uncertainty` is: errors over their half-widths, of which 90 % should be at most 1. Two arrays:
+
+    clips: whole clips against the index's delay, which has an error of its own; pieces: neighbouring pieces of
+    2 to 8 s of a clip against each other, half-widths added in squares, without the part that all pieces share.
+    """
+    clips, parts = [], []
+    alone = replace(config, uncertainty_floor_s=0.0)
+    for e in embedded:
+        scores = score(net, e)
+        if (found := _told(scores, config)) and e.entry.delay_ms is not None:
+            clips.append(abs(found[0] - e.entry.delay_ms / 1000) / found[1])
+        for seconds in LENGTHS:
+            told = [_told(part, alone) for part in pieces(scores, seconds)]
+            parts += [abs(a[0] - b[0]) / np.hypot(a[1], b[1]) for a, b in zip(told[::2], told[1::2]) if a and b]
+    return {"clips": np.array(clips), "pieces": np.array(parts)}
+
+
+def _told(scores: Scores, config: DecideConfig) -> tuple[float, float] | None:
+    """Delay and uncertainty in s of a piece that is sure enough."""
+    values = curves.curve(scores)
+    if np.isnan(values).all():
+        return None
+    top = curves.peak(values, scores.delays)
+    return (top.delay_s, uncertainty(scores, config)) if certainty(scores, values, top, config) >= config.min_certainty else None
 
 
 def trade_off(samples: Samples, rule: tuple[float, ...]) -> list[dict[str, float]]:

@@ -183,7 +183,7 @@ def _repair(cache: Path, weights: Path | None) -> None:
 
 def _calibrate(net, embedded: list) -> None:
     """Print how far P is to be believed, and the rule that tells sure answers from unsure ones with its trade-off."""
-    from .calibrate import collect, collect_pairs, fit_rule, fit_scale, reliability, trade_off
+    from .calibrate import collect, collect_pairs, fit_rule, fit_scale, intervals, reliability, trade_off
 
     pairs, samples = collect_pairs(net, embedded), collect(net, embedded)
     error, bins = reliability(pairs)
@@ -191,6 +191,10 @@ def _calibrate(net, embedded: list) -> None:
     click.echo(json.dumps({"expected_calibration_error": error, "best_slope": slope, "best_shift": shift}))
     for row in bins:
         click.echo(json.dumps(row))
+    for kind, ratios in intervals(net, embedded).items():
+        if len(ratios):
+            told = {"answers": len(ratios), "covered": round(float((ratios <= 1).mean()), 4)}
+            click.echo(json.dumps({f"uncertainty_of_{kind}": told}))
     rule = fit_rule(samples)
     click.echo(json.dumps({"rule": rule}))
     for row in trade_off(samples, rule):
