@@ -571,6 +571,7 @@ def test_repair_asks_the_track_then_the_index():
     found = repair(tracks)
     assert found["kept"] == 90.0 and found["near"] == 40.0 and found["far"] is None is found["nothing"]
     assert found["corrected"] == pytest.approx(100, abs=5) and found["found"] == pytest.approx(100, abs=5)
+    assert repair(tracks, trusted=("s",)) == {entry.name: entry.delay_ms for entry, _ in tracks}
     counts = summary([e for e, _ in tracks], {e.name: e.delay_ms for e, _ in tracks}, found)
     assert counts == {"s": {"kept": 2, "moved": 1, "found": 1, "left_out": 2}}
 

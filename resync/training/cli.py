@@ -34,7 +34,17 @@ class OneLineErrors(click.Command):
 @click.option("--jobs", type=click.IntRange(1), help="Processes; default: one a core.")
 @click.option("--repair", is_flag=True, help="Then estimate each training clip's own delay with the network, for `resync train`.")
 @click.option("--weights", type=FOLDER, help="Other weights for --repair than the packaged ones.")
-def prepare(clips: Path, cache: Path, index: Path | None, detector: str, jobs: int | None, repair: bool, weights: Path | None) -> None:
+@click.option("--trust", multiple=True, metavar="SOURCE", help="A source that --repair leaves as the index says. May be given again.")
+def prepare(
+    clips: Path,
+    cache: Path,
+    index: Path | None,
+    detector: str,
+    jobs: int | None,
+    repair: bool,
+    weights: Path | None,
+    trust: tuple[str, ...],
+) -> None:
     """Turn the folder CLIPS into the training cache CACHE (mouth crops and mels only).
 
     Without --index every clip is for training, its folder names the speaker, and it counts as in sync.
@@ -56,7 +66,7 @@ def prepare(clips: Path, cache: Path, index: Path | None, detector: str, jobs: i
     entries = run(clips, cache, index=index, faces=FaceConfig(detector=detector), jobs=jobs, progress=tell)
     click.echo(f"{len(entries)} face tracks, {sum(e.frames for e in entries) / 25:.0f} s, in {cache}")
     if repair:
-        _repair(cache, weights)
+        _repair(cache, weights, trust)
 
 
 @click.command(cls=OneLineErrors)
@@ -64,7 +74,7 @@ def prepare(clips: Path, cache: Path, index: Path | None, detector: str, jobs: i
 @click.argument("out", type=FOLDER)
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Length of the run.")
 @click.option("--recipe", type=click.File(), help="JSON file with any field of training.train.Recipe, and `dimensions`.")
-@click.option("--start", type=FOLDER, help="Weights file to start from.")
+@click.option("--from", "start", type=FOLDER, help="Weights file to start from.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--compile/--no-compile", "compile_", default=False, help="torch.compile; faster, needs a C++ compiler on CPU.")
@@ -164,7 +174,7 @@ def _embed_clips(net, folder: Path, listing: Path | None, detector: str) -> list
     return out
 
 
-def _repair(cache: Path, weights: Path | None) -> None:
+def _repair(cache: Path, weights: Path | None, trusted: tuple[str, ...]) -> None:
     """Estimate the training clips' own delays, keep them in the cache and say what moved, by source."""
     from ..embed import pick_device
     from ..weights import load
@@ -175,7 +185,7 @@ def _repair(cache: Path, weights: Path | None) -> None:
     tracks = [(t.entry, score(net, embed_track(net, t))) for t in read_tracks(cache, "train", SECONDS)]
     entries = [entry for entry, _ in tracks]
     before = read_delays(cache) or {e.name: e.delay_ms for e in entries}
-    after = repair(tracks)
+    after = repair(tracks, trusted=trusted)
     write_delays(cache, after)
     for source, counts in sorted(summary(entries, before, after).items()):
         click.echo(f"{source}: " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))

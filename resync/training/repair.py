@@ -39,17 +39,20 @@ def answer(scores: Scores) -> Answer:
     return Answer(round(1000 * top.delay_s, 1), certainty(scores, values, top))
 
 
-def repair(tracks: list[tuple[Entry, Scores]], least: float = SURE) -> dict[str, float | None]:
+def repair(tracks: list[tuple[Entry, Scores]], least: float = SURE, trusted: tuple[str, ...] = ()) -> dict[str, float | None]:
     """Each track's own delay in ms, None where nothing is sure enough to train on.
 
     A track is asked alone, then all tracks of its speaker together (clips of one video are late
     alike), and what is sure with at least `least` counts. Otherwise the index's delay does, if the
     network does not contradict it: for a clip of one second the index, which knows the clip's whole
-    group, is the better witness. Within SAME_MS of each other the index is kept.
+    group, is the better witness. Within SAME_MS of each other the index is kept. trusted: sources whose
+    index is right by other means; they hold the network's zero in place over rounds of repair.
     """
     alone = {entry.name: answer(scores) for entry, scores in tracks}
     together = _by_speaker(tracks, alone, least)
-    return {entry.name: _choose(entry.delay_ms, alone[entry.name], together.get(entry.name), least) for entry, _ in tracks}
+    return {
+        e.name: e.delay_ms if e.source in trusted else _choose(e.delay_ms, alone[e.name], together.get(e.name), least) for e, _ in tracks
+    }
 
 
 def _by_speaker(tracks: list[tuple[Entry, Scores]], alone: dict[str, Answer], least: float) -> dict[str, Answer]:
