@@ -101,10 +101,18 @@ def check(files: tuple[Path, ...], as_json: bool, quiet: bool, with_curve: bool,
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="IN OUT | IN... -o DIR")
 @click.option("-o", "--output-dir", type=FILE, metavar="DIR", help="Write {name}.resync{ext} of every IN into DIR.")
+@click.option("--fix-drift", is_flag=True, help="Resample a sound that drifts steadily, instead of refusing it.")
 @analysis_options
 @write_options
 def fix(
-    files: tuple[Path, ...], output_dir: Path | None, as_json: bool, quiet: bool, overwrite: bool, reencode_audio: bool, **analysis
+    files: tuple[Path, ...],
+    output_dir: Path | None,
+    fix_drift: bool,
+    as_json: bool,
+    quiet: bool,
+    overwrite: bool,
+    reencode_audio: bool,
+    **analysis,
 ) -> None:
     """Check IN, move its sound into place and write OUT; when not sure, write nothing and exit 3.
 
@@ -117,13 +125,13 @@ def fix(
         from .pipeline import fix as run
 
         with progress_bar(file, quiet) as progress:
-            report, written = run(file, pairs[file], config, reencode=reencode_audio, overwrite=overwrite, progress=progress)
+            options = {"reencode": reencode_audio, "fix_drift": fix_drift, "overwrite": overwrite}
+            report, written = run(file, pairs[file], config, **options, progress=progress)
         click.echo(report.to_json() if as_json else report.to_text())
         if written is None:
             say(f"{file}: not sure, nothing written", quiet)
             return UNDECIDED
-        done = f"sound moved {report.shift_ms:+.0f} ms" if report.shift_ms else "already in sync, copied as it is"
-        say("\n".join([f"{written.path}: {done}", *written.notes]), quiet)
+        say("\n".join([f"{written.path}: {what_was_done(report)}", *written.notes]), quiet)
         return 0
 
     sys.exit(for_each(tuple(pairs), one, as_json))
@@ -169,6 +177,13 @@ def demo(folder: Path, delay_ms: float, seed: int, seconds: float, quiet: bool) 
         return run(folder, delay_ms, seed, seconds, lambda text: click.echo(text), lambda text: say(text, quiet))
 
     sys.exit(for_each((folder,), one))
+
+
+def what_was_done(report) -> str:
+    """What `fix` did to the sound, in words."""
+    if report.verdict == "drift":
+        return f"sound resampled by {-report.drift_ms_per_min:+.1f} ms a minute and moved {-report.drift_start_ms:+.0f} ms at the start"
+    return f"sound moved {report.shift_ms:+.0f} ms" if report.shift_ms else "already in sync, copied as it is"
 
 
 def make_config(range_s: float, detector: str, device: str, weights: Path | None) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import theilslopes
@@ -22,12 +23,19 @@ class Segment:
     probability: float | None
 
 
+class Line(NamedTuple):
+    """A delay that changes steadily: start_s at time zero, and slope in s of delay per s of film."""
+
+    start_s: float
+    slope: float
+
+
 @dataclass(frozen=True)
 class Decision:
     """verdict: in_sync, out_of_sync, drift or undecided; delay_s > 0: the sound is late; None where unknown.
 
-    uncertainty_s: half-width of the 90 % interval of delay_s. reasons: why undecided, one line
-    each with the number and the threshold.
+    uncertainty_s: half-width of the 90 % interval of delay_s. drift: the line through the stretches' delays,
+    None with too few of them or none that fits. reasons: why undecided, one line each with the number and the threshold.
     """
 
     verdict: str
@@ -35,7 +43,7 @@ class Decision:
     probability: float | None
     offscreen_ratio: float | None
     uncertainty_s: float | None
-    drift_s_per_min: float | None
+    drift: Line | None
     reasons: tuple[str, ...]
     segments: tuple[Segment, ...]
     curve: np.ndarray
@@ -60,9 +68,10 @@ def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideCon
     seen = np.isfinite(at_peak) & speaking
     segments = tuple(_segment(p, config, smooth) for p in parts)
     drift = _drift(segments, config)
-    moving = drift is not None and abs(drift) * _span_s(segments) / 60 > config.max_spread_s
+    jump = _jump(segments, drift, config)
+    moving = not jump and drift is not None and abs(drift.slope) * _span_s(segments) > config.max_spread_s
     # A delay that moves smears the curve of the whole film, so that one says nothing against it.
-    reasons = () if moving else tuple(_doubts(scores, values, top, segments, drift, config))
+    reasons = jump or (() if moving else tuple(_doubts(scores, values, top, segments, drift, config)))
     if reasons:
         verdict = "undecided"
     elif moving:
@@ -76,7 +85,7 @@ def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideCon
         probability=float(np.mean(at_peak[seen])) if seen.any() else None,
         offscreen_ratio=float(np.mean(heard < 0.5)),
         uncertainty_s=uncertainty(scores, config, smooth) if known else None,
-        drift_s_per_min=drift,
+        drift=drift,
         reasons=reasons,
         segments=segments,
         curve=values,
@@ -125,7 +134,7 @@ def uncertainty(scores: Scores, config: DecideConfig = DecideConfig(), smooth: C
     return float(np.hypot((high - low) / 2 + HOP_S / 2, config.uncertainty_floor_s))
 
 
-def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tuple[Segment, ...], drift: float | None, config: DecideConfig):
+def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tuple[Segment, ...], drift: Line | None, config: DecideConfig):
     seconds = spoken_s(scores)
     if seconds < config.min_speech_s:
         yield f"only {seconds:.1f} s with a face and speech, {config.min_speech_s:.1f} s are needed; give a longer clip"
@@ -172,12 +181,37 @@ def _span_s(segments: tuple[Segment, ...]) -> float:
     return segments[-1].end_s - segments[0].start_s if segments else 0.0
 
 
-def _drift(segments: tuple[Segment, ...], config: DecideConfig) -> float | None:
-    """Slope of the delay in s per minute by Theil and Sen, None with too few stretches or none that fits."""
-    told = [((s.start_s + s.end_s) / 120, s.delay_s) for s in segments if s.delay_s is not None]
-    if len(told) < config.min_drift_segments:
+def _told(segments: tuple[Segment, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Middle and delay of every stretch that has an answer, in s, in order of time."""
+    told = sorted(((s.start_s + s.end_s) / 2, s.delay_s) for s in segments if s.delay_s is not None)
+    return np.array([t for t, _ in told]), np.array([d for _, d in told])
+
+
+def _drift(segments: tuple[Segment, ...], config: DecideConfig) -> Line | None:
+    """Line through the stretches' delays by Theil and Sen, None with too few stretches or none that fits."""
+    times, delays = _told(segments)
+    if len(delays) < config.min_drift_segments:
         return None
-    minutes, delays = np.array(sorted(told)).T
-    slope, offset, _, _ = theilslopes(delays, minutes)
-    residual = np.percentile(np.abs(delays - offset - slope * minutes), 75)  # a median would let nearly half disagree
-    return float(slope) if residual < config.max_spread_s / 2 else None
+    slope, offset, _, _ = theilslopes(delays, times)
+    residual = np.percentile(np.abs(delays - offset - slope * times), 75)  # a median would let nearly half disagree
+    return Line(float(offset), float(slope)) if residual < config.max_spread_s / 2 else None
+
+
+def _jump(segments: tuple[Segment, ...], drift: Line | None, config: DecideConfig) -> tuple[str, ...]:
+    """The reason not to answer where one step in time explains the delays far better than the line does.
+
+    At least two stretches lie on either side: one alone is an outlier.
+    """
+    times, delays = _told(segments)
+    if len(delays) < 4:
+        return ()
+    apart = lambda x: float(np.abs(x - np.median(x)).sum())  # noqa: E731
+    k = min(range(2, len(delays) - 1), key=lambda k: apart(delays[:k]) + apart(delays[k:]))
+    size = float(np.median(delays[k:]) - np.median(delays[:k]))
+    line = apart(delays) if drift is None else float(np.abs(delays - drift.start_s - drift.slope * times).sum())
+    if abs(size) <= config.max_spread_s or apart(delays[:k]) + apart(delays[k:]) > line / 2:
+        return ()
+    return (
+        f"the delay jumps by {1000 * size:+.0f} ms between {times[k - 1]:.0f} and {times[k]:.0f} s"
+        f" ({1000 * config.max_spread_s:.0f} ms are allowed); cut the film there and fix the parts",
+    )

@@ -79,16 +79,22 @@ def fix(
     config: Config = Config(),
     *,
     reencode: bool = False,
+    fix_drift: bool = False,
     overwrite: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Report, Remuxed | None]:
     """Analyse `source` and write it to `target` with the sound moved into place.
 
+    fix_drift: a sound that drifts is resampled to the line through its delays, else it is refused.
     Returns the report and what was written, None when the answer is not sure (then nothing is).
     Raises what `analyze` raises, OutputError and RemuxError.
     """
     check_target(source, target, overwrite)  # before the long work, not after it
     report = analyze(source, config, progress)
+    if report.verdict == "drift" and fix_drift:
+        # What belongs to the picture at t is heard at t + start + slope t.
+        tempo = 1 + report.drift_ms_per_min / 60_000
+        return report, shift_sound(source, target, -report.drift_start_ms, tempo=tempo, overwrite=overwrite)
     if not report.decided or report.shift_ms is None:
         return report, None
     return report, shift_sound(source, target, report.shift_ms, reencode=reencode, overwrite=overwrite)
@@ -201,7 +207,8 @@ def _report(info: MediaInfo, d: Decision, parts: list[Scores], faces: int, engin
         probability_at_offset=rounded(d.probability),
         offscreen_ratio=rounded(d.offscreen_ratio),
         uncertainty_ms=ms(d.uncertainty_s),
-        drift_ms_per_min=ms(d.drift_s_per_min),
+        drift_ms_per_min=None if d.drift is None else rounded(60_000 * d.drift.slope),
+        drift_start_ms=None if d.drift is None else ms(d.drift.start_s),
         reasons=d.reasons,
         segments=d.segments,
         faces=faces,

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
+import numpy as np
 from av.stream import Disposition
 
 from resync.errors import MediaError, OutputError, RemuxError
@@ -123,8 +124,10 @@ def is_baked(info: MediaInfo, dst: str | Path, shift_s: float, reencode: bool) -
     return reencode or (shift_s != 0 and unable)
 
 
-def build_command(ffmpeg: str, info: MediaInfo, dst: str | Path, shift_s: float, reencode: bool, extras: Extras = Extras()) -> list[str]:
-    """Arguments for ffmpeg that write `info.path` to `dst` with all sound `shift_s` seconds later."""
+def build_command(
+    ffmpeg: str, info: MediaInfo, dst: str | Path, shift_s: float, reencode: bool, extras: Extras = Extras(), tempo: float = 1.0
+) -> list[str]:
+    """Arguments for ffmpeg that write `info.path` to `dst` with all sound `shift_s` seconds later, then played `tempo` as fast."""
     suffix = _suffix(dst)
     baked = is_baked(info, dst, shift_s, reencode)
     command = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-protocol_whitelist", "file"]
@@ -140,7 +143,7 @@ def build_command(ffmpeg: str, info: MediaInfo, dst: str | Path, shift_s: float,
     command += ["-c", "copy", "-copy_unknown", "-map_metadata", "0", "-disposition", "+0"]
     if baked:
         for number, track in enumerate(info.audio):
-            command += _encode(number, track, suffix, shift_s)
+            command += _encode(number, track, suffix, shift_s, tempo)
     elif shift_s:
         move = f"round({shift_s:.6f}/TB)"
         command += ["-bsf:a", f"setts=pts=PTS+{move}:dts=DTS+{move}"]
@@ -164,18 +167,21 @@ def shift_sound(
     dst: str | Path,
     shift_ms: float,
     *,
+    tempo: float = 1.0,
     reencode: bool = False,
     overwrite: bool = False,
     info: MediaInfo | None = None,
 ) -> Remuxed:
     """Write `src` to `dst` with every sound track played `shift_ms` later (earlier if negative).
 
-    `info` saves a probe of `src`. Raises MediaError for a bad source, OutputError for a bad
+    tempo: then played so many times as fast, against a clock that drifts; where it is not 1 the sound is
+    encoded anew. `info` saves a probe of `src`. Raises MediaError for a bad source, OutputError for a bad
     target, RemuxError when ffmpeg fails; then nothing is left behind.
     """
     if not math.isfinite(shift_ms):
         raise ValueError(f"shift_ms is {shift_ms}")
     src, dst = Path(src), Path(dst)
+    reencode = reencode or tempo != 1
     info = info or probe(src)
     check_target(src, dst, overwrite)
     _check_possible(info, dst, shift_ms / 1000, reencode)
@@ -191,14 +197,14 @@ def shift_sound(
             if extras.hold:
                 notes.append(f"the first picture is shown {1000 * info.video.start_s:.0f} ms longer, so that the film starts at zero")
             try:
-                _run(build_command(program, info, part, *arguments, extras), src, dst)
+                _run(build_command(program, info, part, *arguments, extras, tempo), src, dst)
             except RemuxError:
                 if not spare:
                     raise
                 extras = replace(extras, left_out=extras.left_out + spare)
-                _run(build_command(program, info, part, *arguments, extras), src, dst)
+                _run(build_command(program, info, part, *arguments, extras, tempo), src, dst)
                 notes.append(f"{len(spare)} data track(s) left out: {dst.suffix} cannot take them as they are")
-            command = build_command(program, info, dst, *arguments, extras)
+            command = build_command(program, info, dst, *arguments, extras, tempo)
         notes += _check_result(info, part, dst, shift_ms / 1000)
         part.chmod(part.stat().st_mode & (src.stat().st_mode | 0o600))  # never more open than the source
         os.replace(part, target)
@@ -248,8 +254,8 @@ def _wait_s(info: MediaInfo, dst: str | Path, shift_s: float, baked: bool) -> fl
     return max(0.0, -(_sound_starts_s(info) + shift_s))
 
 
-def _encode(number: int, track: AudioInfo, suffix: str, shift_s: float) -> list[str]:
-    """Options that encode output sound track `number` with the move in its samples."""
+def _encode(number: int, track: AudioInfo, suffix: str, shift_s: float, tempo: float) -> list[str]:
+    """Options that encode output sound track `number` with the move, and the change of tempo, in its samples."""
     encoder = _encoder(track, suffix)
     priming = _AVI_PRIMING.get(encoder, 0) if suffix == ".avi" else 0
     delay = round(shift_s * track.sample_rate) - priming
@@ -257,12 +263,23 @@ def _encode(number: int, track: AudioInfo, suffix: str, shift_s: float) -> list[
         move = f"adelay={delay}S:all=1"
     else:  # silence at the end instead: MXF would cut the picture down to the sound
         move = f"atrim=start_sample={-delay},asetpts=PTS-STARTPTS,apad=pad_len={-delay}"
+    if tempo != 1:
+        before, after = _rates(track.sample_rate, tempo)
+        move += f",aresample={before},asetrate={after},aresample={track.sample_rate}"
     options = [f"-filter:a:{number}", f"aresample=async=1:first_pts=0,{move}", f"-c:a:{number}", encoder]
     if encoder == "libvorbis":
         return [*options, f"-q:a:{number}", "6"]  # its bit rate bounds depend on too much
     if encoder.startswith(_LOSSLESS):
         return options
     return [*options, f"-b:a:{number}", str(_bit_rate(track, encoder))]
+
+
+def _rates(sample_rate: int, tempo: float) -> tuple[int, int]:
+    """Two whole sample rates, not under the given one, whose ratio is `tempo`: to a millisecond in a hundred hours."""
+    before = np.arange(sample_rate, 2 * sample_rate)
+    after = np.round(before * tempo)
+    best = int(np.argmin(np.abs(after / before - tempo)))
+    return int(before[best]), int(after[best])
 
 
 def _encoder(track: AudioInfo, suffix: str) -> str:

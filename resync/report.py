@@ -17,6 +17,7 @@ class Report:
 
     audio_delay_ms > 0: the sound comes after the lips. shift_ms: what `fix` does to the sound
     (+ = plays later): -audio_delay_ms, and 0 for a file that is in sync and left alone.
+    drift_start_ms: the delay at time zero, where it changes by drift_ms_per_min.
     """
 
     file: str
@@ -28,6 +29,7 @@ class Report:
     offscreen_ratio: float | None
     uncertainty_ms: float | None
     drift_ms_per_min: float | None
+    drift_start_ms: float | None
     reasons: tuple[str, ...]
     segments: tuple[Segment, ...]
     faces: int
@@ -81,7 +83,8 @@ class Report:
 def headline(report: Report) -> str:
     """The verdict in words."""
     if report.verdict == "drift":
-        return f"sound and picture drift apart by {report.drift_ms_per_min:+.0f} ms a minute; no single shift can fix that"
+        rate = f"{report.drift_ms_per_min:+.0f} ms a minute"
+        return f"sound and picture drift apart by {rate}; no single shift can fix that, `fix --fix-drift` can"
     if not report.decided or report.audio_delay_ms is None:
         return "undecided"
     late = report.audio_delay_ms

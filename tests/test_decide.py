@@ -56,7 +56,7 @@ def test_a_clear_peak_is_out_of_sync(delay):
     assert d.delay_s == pytest.approx(delay, abs=0.003)
     assert d.probability > 0.85 and d.offscreen_ratio == 0
     assert 0.004 < d.uncertainty_s < 0.02
-    assert d.drift_s_per_min is None
+    assert d.drift is None
     (segment,) = d.segments
     assert segment.delay_s == pytest.approx(delay, abs=0.003) and (segment.start_s, segment.end_s) == (0, pytest.approx(8))
 
@@ -135,7 +135,7 @@ def test_a_steadily_moving_delay_is_drift():
     slope = 0.03  # s a minute
     d = judge(*film(lambda t: -0.12 + slope * t / 60))
     assert d.verdict == "drift" and d.reasons == ()
-    assert d.drift_s_per_min == pytest.approx(slope, rel=0.05)
+    assert 60 * d.drift.slope == pytest.approx(slope, rel=0.05)
     assert d.delay_s is None and d.uncertainty_s is None  # no single shift
     assert len(d.segments) == 10 and d.segments[5].delay_s == pytest.approx(-0.12 + 5 * slope, abs=0.02)
 
@@ -143,13 +143,29 @@ def test_a_steadily_moving_delay_is_drift():
 @pytest.mark.parametrize("slope", [0.1, -0.1])
 def test_fast_drift_is_drift_too(slope):
     d = judge(*film(lambda t: slope * (t - 270) / 60))
-    assert d.verdict == "drift" and d.drift_s_per_min == pytest.approx(slope, rel=0.05)
+    assert d.verdict == "drift" and 60 * d.drift.slope == pytest.approx(slope, rel=0.05)
+
+
+@pytest.mark.parametrize("slope", [0.02, 0.06, 0.2])
+def test_the_line_says_where_the_delay_began(slope):
+    start = -0.05 - 1.5 * slope  # three minutes: the delay stays inside the range
+    d = judge(*film(lambda t: start + slope * t / 60, parts=24 if slope < 0.05 else 12, every_s=15.0 if slope > 0.05 else 22.0))
+    assert d.verdict == "drift" and 60 * d.drift.slope == pytest.approx(slope, rel=0.05)
+    assert d.drift.start_s == pytest.approx(start, abs=0.006)
+
+
+@pytest.mark.parametrize("at", [2, 5, 8])
+def test_a_jump_is_refused_with_its_place_and_size(at):
+    d = judge(*(talk(-0.1 + 0.3 * (i >= at), start_s=60 * i, seed=i) for i in range(10)))
+    assert_unknown(d)
+    assert len(d.reasons) == 1
+    assert_reason(d, "jumps by +300 ms", f"between {60 * (at - 1) + 4:.0f} and {60 * at + 4:.0f} s", "80 ms")
 
 
 def test_a_long_film_with_one_delay_has_no_drift():
     d = judge(*film(0.2))
     assert d.verdict == "out_of_sync" and d.delay_s == pytest.approx(0.2, abs=0.003)
-    assert abs(d.drift_s_per_min) < 0.001
+    assert abs(60 * d.drift.slope) < 0.001
     assert len(d.segments) == 10
 
 
@@ -158,7 +174,7 @@ def test_one_bad_stretch_is_outvoted():
     parts[3] = talk(-0.4, start_s=180, seed=77)
     d = judge(*parts)
     assert d.verdict == "out_of_sync" and d.delay_s == pytest.approx(0.2, abs=0.003)
-    assert abs(d.drift_s_per_min) < 0.005
+    assert abs(60 * d.drift.slope) < 0.005
 
 
 def test_stretches_that_disagree():

@@ -162,3 +162,31 @@ def test_real_clips_move_with_their_sound(real_clips, ffmpeg, tmp_path):
         a, b = analyze(own).audio_delay_ms, analyze(moved).audio_delay_ms
         errors.append(abs(b - a - 170) if a is not None and b is not None else np.inf)
     assert np.median(errors) < 20 and np.mean(np.array(errors) <= 40) >= 0.6, errors
+
+
+@pytest.fixture(scope="module")
+def drifting(tmp_path_factory):
+    """42 s of speech whose sound begins 60 ms early and gets 200 ms a minute later."""
+    from dataclasses import replace
+
+    from resync.synth import SOUND_RATE, talking_clip, write_clip
+
+    clip = talking_clip(42, seed=4, size=(200, 200))
+    heard = np.arange(len(clip.sound)) / SOUND_RATE
+    said = (heard + 0.06) / (1 + 0.2 / 60)
+    path = tmp_path_factory.mktemp("drift") / "drift.mp4"
+    write_clip(replace(clip, sound=np.interp(said, heard, clip.sound).astype(np.float32)), path)
+    return path
+
+
+def test_drift_is_refused_until_asked_for_and_then_mended(drifting, tmp_path):
+    target = tmp_path / "out.mp4"
+    report, written = fix(drifting, target)
+    assert report.verdict == "drift" and written is None and not target.exists()
+    assert report.drift_ms_per_min == pytest.approx(200, abs=30) and report.drift_start_ms == pytest.approx(-60, abs=25)
+    assert report.audio_delay_ms is None
+    report, written = fix(drifting, target, fix_drift=True)
+    assert written.reencoded and packets(drifting) == packets(target)
+    after = analyze(target)
+    assert after.verdict in ("in_sync", "out_of_sync") and abs(after.audio_delay_ms) < FRAME_MS
+    assert abs(after.drift_ms_per_min) < 40

@@ -287,6 +287,30 @@ def test_encoded_sound_moves_within_a_millisecond(media, tmp_path, name, shift_m
     assert now.video.start_s - now.audio[0].start_s == pytest.approx(0, abs=0.11)  # the move is in the samples
 
 
+@pytest.mark.parametrize("tempo", [1 + 200 / 60_000, 1 - 20 / 60_000, 24 / 23.976])
+def test_another_tempo_is_right_from_end_to_end(tmp_path, tempo):
+    source, out = tmp_path / "long.mkv", tmp_path / "out.mkv"
+    ffmpeg(*picture(60), *noise(seconds=60), "-c:v", *PICTURE["mpeg4"], "-c:a", "flac", source)
+    done = shift_sound(source, out, -100, tempo=tempo)
+    assert done.reencoded and probe(out).audio[0].sample_rate == RATE
+    assert packets_md5(source, "video") == packets_md5(out, "video")
+    before, after = (read_sound(path, rate=RATE) for path in (source, out))
+    for at_s in (1.0, 30.0, 58.0):
+        # What was heard at t is now heard at (t - 0.1) / tempo; a tenth of a second hardly stretches.
+        piece = before[round(at_s * RATE) :][: RATE // 10]
+        expected = round((at_s - 0.1) / tempo * RATE)
+        near = after[expected - 960 : expected + 960 + len(piece)]
+        found = int(np.argmax(np.correlate(near, piece, "valid"))) - 960
+        # The middle of the piece is where its correlation is best.
+        assert found / RATE == pytest.approx(0.05 * (1 / tempo - 1), abs=2e-4), at_s
+
+
+def test_rates_are_exact():
+    for tempo in (1.0001, 0.9997, 25 / 24, 1 + 20 / 60_000):
+        before, after = remux._rates(48_000, tempo)
+        assert min(before, after) >= 45_000 and abs(after / before - tempo) * 7200 < 1e-4, "a tenth of a millisecond in two hours"
+
+
 @pytest.mark.parametrize("name", ["aac.mp4", "aac.mkv"])
 def test_moving_there_and_back_loses_nothing(media, tmp_path, name):
     source, there, back = media(name), tmp_path / f"there-{name}", tmp_path / f"back-{name}"

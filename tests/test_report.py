@@ -19,6 +19,7 @@ KEYS = [
     "offscreen_ratio",
     "uncertainty_ms",
     "drift_ms_per_min",
+    "drift_start_ms",
     "reasons",
     "segments",
     "faces",
@@ -41,6 +42,7 @@ LATE = Report(
     offscreen_ratio=0.25,
     uncertainty_ms=6.0,
     drift_ms_per_min=None,
+    drift_start_ms=None,
     reasons=(),
     segments=(Segment(0.0, 8.004, 0.12, 0.87654), Segment(8.0, 16.0, None, None)),
     faces=1,
@@ -98,6 +100,7 @@ def test_unknown_is_null():
         "offscreen_ratio",
         "uncertainty_ms",
         "drift_ms_per_min",
+        "drift_start_ms",
     }
     assert row["reasons"] == ["no face was found"] and row["segments"] == []
 
@@ -114,7 +117,7 @@ def test_words_for_people():
     fine = replace(LATE, verdict="in_sync", audio_delay_ms=12.0, audio_delay_frames=0.3, shift_ms=0.0)
     assert headline(fine).startswith("in sync") and "12 ms" in headline(fine)
     drift = replace(UNKNOWN, verdict="drift", drift_ms_per_min=-30.2)
-    assert "drift" in headline(drift) and "-30 ms a minute" in headline(drift)
+    assert "drift" in headline(drift) and "-30 ms a minute" in headline(drift) and "--fix-drift" in headline(drift)
     assert headline(UNKNOWN) == "undecided"
 
 
