@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 import click
 
 from . import __version__
-from .config import Config, CurveConfig
+from .config import Config, CurveConfig, MediaConfig
 from .errors import ResyncError
 
 UNDECIDED, OVER = 3, 4
@@ -34,6 +35,8 @@ def main() -> None:
     Signs: audio is late = positive audio_delay_ms; shift_ms = what is done to the sound, + = later.
     Exit codes: 0 done, 1 error, 2 usage, 3 undecided (nothing written), 4 --fail-over-ms exceeded.
     """
+    # By default a terminated Python leaves without cleaning up; like this it does.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def analysis_options(command: Callable) -> Callable:
@@ -50,6 +53,14 @@ def analysis_options(command: Callable) -> Callable:
         ),
         click.option(
             "--detector", default="auto", show_default=True, metavar="NAME", help="auto, centerface or insightface[:PACK_OR_FILE]."
+        ),
+        click.option(
+            "--audio-track",
+            type=click.IntRange(1),
+            default=MediaConfig.audio_track,
+            show_default=True,
+            metavar="N",
+            help="Listen to the N-th sound track; `fix` moves all of them.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
         click.option("--weights", type=FILE, help="Other weights than the packaged ones."),
@@ -186,11 +197,12 @@ def what_was_done(report) -> str:
     return f"sound moved {report.shift_ms:+.0f} ms" if report.shift_ms else "already in sync, copied as it is"
 
 
-def make_config(range_s: float, detector: str, device: str, weights: Path | None) -> Config:
+def make_config(range_s: float, detector: str, audio_track: int, device: str, weights: Path | None) -> Config:
     """Settings of the library from the options of the command line."""
     base = Config()
     return replace(
         base,
+        media=replace(base.media, audio_track=audio_track),
         curve=replace(base.curve, range_s=range_s),
         faces=replace(base.faces, detector=detector),
         device=device,

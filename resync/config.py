@@ -19,9 +19,10 @@ assert SAMPLE_RATE == FPS * HOP * HOPS_PER_FRAME
 
 @dataclass(frozen=True)
 class MediaConfig:
-    """How the picture is read."""
+    """How a file is read."""
 
     max_side: int = 1280  # px; larger pictures are scaled down in the decoder
+    audio_track: int = 1  # the sound track that is listened to, counted from 1; all are moved
 
 
 @dataclass(frozen=True)

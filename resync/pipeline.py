@@ -51,7 +51,7 @@ def analyze(path: str | Path, config: Config = Config(), progress: Callable[[Pro
     """
     began = time.monotonic()
     info = probe(path)
-    require_video_and_sound(info)
+    require_video_and_sound(info, config.media.audio_track)
     engine = load_engine(config)
     parts: list[Scores] = []
     faces = 0
@@ -155,7 +155,8 @@ def score_stretch(engine: Engine, info: MediaInfo, pictures: Iterable[Frame], co
     origin = frames[0].index * HOPS_PER_FRAME - int(delays[-1])  # hop at which the sound is read from
     stop = (frames[-1].index + 1) * HOPS_PER_FRAME + int(delays[-1])
     phase = picture_phase(frames)
-    mels = log_mel(read_sound(info.path, start_s=origin * HOP_S + phase, end_s=stop * HOP_S + phase), dims.mel)
+    track = config.media.audio_track - 1
+    mels = log_mel(read_sound(info.path, start_s=origin * HOP_S + phase, end_s=stop * HOP_S + phase, track=track), dims.mel)
     first = curves.frame_hops(frames[0].index + np.arange(count)) - origin
     faces = np.full((len(tracks), count, len(delays)), np.nan, np.float32)
     sound = embed_sound(engine.net, mels) if tracks else None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import secrets
 import subprocess
 import tempfile
 from collections import Counter
@@ -25,6 +24,7 @@ from av.stream import Disposition
 
 from resync.errors import MediaError, OutputError, RemuxError
 from resync.media import AudioInfo, MediaInfo, probe
+from resync.partfile import part_file
 
 #: Containers with edit lists: sound before zero is hidden in the file, to the sample.
 _EDIT_LISTS = frozenset({".mp4", ".m4v", ".mov", ".3gp", ".3g2"})
@@ -187,9 +187,8 @@ def shift_sound(
     _check_possible(info, dst, shift_ms / 1000, reencode)
     program = ffmpeg_exe()
     target = Path(os.path.realpath(dst))  # write through a link, like cp
-    part = target.with_name(f".resync-{secrets.token_hex(4)}{target.suffix}")
     try:
-        with tempfile.TemporaryDirectory(prefix="resync-") as folder:
+        with part_file(target) as part, tempfile.TemporaryDirectory(prefix="resync-") as folder:
             extras, spare = _look_at_extras(src, dst, Path(folder))
             arguments = (shift_ms / 1000, reencode)
             extras = replace(extras, hold=_must_hold(info, dst, *arguments))
@@ -205,13 +204,11 @@ def shift_sound(
                 _run(build_command(program, info, part, *arguments, extras, tempo), src, dst)
                 notes.append(f"{len(spare)} data track(s) left out: {dst.suffix} cannot take them as they are")
             command = build_command(program, info, dst, *arguments, extras, tempo)
-        notes += _check_result(info, part, dst, shift_ms / 1000)
-        part.chmod(part.stat().st_mode & (src.stat().st_mode | 0o600))  # never more open than the source
-        os.replace(part, target)
+            notes += _check_result(info, part, dst, shift_ms / 1000)
+            part.chmod(part.stat().st_mode & (src.stat().st_mode | 0o600))  # never more open than the source
+            os.replace(part, target)
     except OSError as error:
         raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        part.unlink(missing_ok=True)
     return Remuxed(dst, tuple(command), is_baked(info, dst, *arguments), tuple(notes))
 
 

@@ -1,0 +1,90 @@
+"""What is left of a file that was being written: nothing, however the writing ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from resync.partfile import clear_leftovers, part_file
+
+SLOW_FFMPEG = """#!/bin/sh
+for last; do :; done
+echo half > "${last#file:}"
+echo $$ > "$(dirname "$0")/pid"
+exec sleep 60
+"""
+
+
+def parts(folder):
+    return list(folder.glob(".resync-*"))
+
+
+def test_a_part_is_gone_in_the_end(tmp_path):
+    with pytest.raises(RuntimeError):
+        with part_file(tmp_path / "out.mp4") as part:
+            part.write_text("half")
+            assert part.parent == tmp_path and part.suffix == ".mp4" and parts(tmp_path) == [part]
+            raise RuntimeError
+    with part_file(tmp_path / "out.mp4") as part:
+        part.write_text("whole")
+        part.rename(tmp_path / "out.mp4")
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_only_what_nobody_writes_any_more_is_cleared(tmp_path):
+    with part_file(tmp_path / "out.mp4") as mine:
+        mine.write_text("half")
+        done = subprocess.Popen([sys.executable, "-c", ""])
+        done.wait()
+        dead = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{done.pid}-"))
+        far = mine.with_name(mine.name.replace(mine.name[8:16], "0" * 8))
+        old = far.with_name(far.name.replace(".mp4", ".mkv"))
+        for path in (dead, far, old, tmp_path / ".resync-notes"):
+            path.write_text("half")
+        os.utime(old, (0, 0))
+        clear_leftovers(tmp_path)
+        assert {p.name for p in tmp_path.iterdir()} == {mine.name, far.name, ".resync-notes"}
+
+
+def is_running(pid):
+    """Neither gone nor a zombie."""
+    try:
+        return "Z" not in open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes as Linux shows them")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_killed_while_ffmpeg_writes(delayed_clip, tmp_path, number):
+    source, folder = delayed_clip(), tmp_path / "out"
+    folder.mkdir()
+    slow = tmp_path / "ffmpeg"
+    slow.write_text(SLOW_FFMPEG)
+    slow.chmod(0o755)
+    before = source.read_bytes()
+    command = [sys.executable, "-m", "resync", "shift", str(source), str(folder / "out.mp4"), "--ms", "100"]
+    run = subprocess.Popen(command, env={**os.environ, "IMAGEIO_FFMPEG_EXE": str(slow)}, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip()):
+        assert run.poll() is None and time.monotonic() < end, run.communicate()[1]
+        time.sleep(0.05)
+    child = int((tmp_path / "pid").read_text())
+    run.send_signal(number)
+    talk = run.communicate(timeout=30)[1]
+    assert run.returncode != 0 and "Traceback" not in talk
+    if number == signal.SIGKILL:  # nobody could clean up, so the next run does
+        os.kill(child, signal.SIGKILL)
+        assert len(parts(folder)) == 1
+        again = subprocess.run(command, capture_output=True, text=True)
+        assert again.returncode == 0, again.stderr
+        assert [p.name for p in folder.iterdir()] == ["out.mp4"]
+    else:
+        assert not list(folder.iterdir())
+        while is_running(child):
+            assert time.monotonic() < end, "ffmpeg goes on without us"
+            time.sleep(0.05)
+    assert source.read_bytes() == before
