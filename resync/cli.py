@@ -42,6 +42,7 @@ def main() -> None:
 def analysis_options(command: Callable) -> Callable:
     """Options shared by everything that analyses."""
     options = [
+        click.option("--audio", type=FILE, metavar="FILE", help="Listen to this recording instead of the film's own sound."),
         click.option(
             "--range",
             "range_s",
@@ -89,7 +90,15 @@ def write_options(command: Callable) -> Callable:
 @analysis_options
 @click.option("--curve", "with_curve", is_flag=True, help="Put the probability curve into the JSON.")
 @click.option("--fail-over-ms", type=click.FloatRange(0), metavar="N", help="Exit 4 when the delay is over N ms.")
-def check(files: tuple[Path, ...], as_json: bool, quiet: bool, with_curve: bool, fail_over_ms: float | None, **analysis) -> None:
+def check(
+    files: tuple[Path, ...],
+    audio: Path | None,
+    as_json: bool,
+    quiet: bool,
+    with_curve: bool,
+    fail_over_ms: float | None,
+    **analysis,
+) -> None:
     """Report the offset of each file; nothing is written.
 
     Example: resync check --json *.mp4
@@ -100,7 +109,7 @@ def check(files: tuple[Path, ...], as_json: bool, quiet: bool, with_curve: bool,
         from .pipeline import analyze
 
         with progress_bar(file, quiet) as progress:
-            report = analyze(file, config, progress)
+            report = analyze(file, config, progress, audio=audio)
         click.echo(report.to_json(with_curve) if as_json else report.to_text())
         if not report.decided:
             return UNDECIDED
@@ -113,12 +122,17 @@ def check(files: tuple[Path, ...], as_json: bool, quiet: bool, with_curve: bool,
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="IN OUT | IN... -o DIR")
 @click.option("-o", "--output-dir", type=FILE, metavar="DIR", help="Write {name}.resync{ext} of every IN into DIR.")
 @click.option("--fix-drift", is_flag=True, help="Resample a sound that drifts steadily, instead of refusing it.")
+@click.option(
+    "--export-audio", type=FILE, metavar="FILE", help="Write the sound alone too, in sync and as long as the film (wav, flac, ...)."
+)
 @analysis_options
 @write_options
 def fix(
     files: tuple[Path, ...],
     output_dir: Path | None,
     fix_drift: bool,
+    export_audio: Path | None,
+    audio: Path | None,
     as_json: bool,
     quiet: bool,
     overwrite: bool,
@@ -131,12 +145,14 @@ def fix(
     """
     config = make_config(**analysis)
     pairs = dict(targets(files, output_dir))
+    if len(pairs) > 1 and (audio or export_audio):
+        raise click.UsageError("--audio and --export-audio go with one IN and OUT")
 
     def one(file: Path) -> int:
         from .pipeline import fix as run
 
         with progress_bar(file, quiet) as progress:
-            options = {"reencode": reencode_audio, "fix_drift": fix_drift, "overwrite": overwrite}
+            options = {"reencode": reencode_audio, "fix_drift": fix_drift, "audio": audio, "export": export_audio, "overwrite": overwrite}
             report, written = run(file, pairs[file], config, **options, progress=progress)
         click.echo(report.to_json() if as_json else report.to_text())
         if written is None:

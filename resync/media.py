@@ -120,12 +120,17 @@ def require_video_and_sound(info: MediaInfo, audio_track: int = 1) -> None:
     """Raise MediaError when the file lacks picture, sound or the sound track of that number, counted from 1."""
     if info.video is None and not info.audio:
         raise MediaError(f"{info.path}: no picture and no sound in this file")
-    if info.video is None:
-        raise MediaError(f"{info.path}: no picture, only sound; give a video file")
+    require_video(info)
     if not info.audio:
         raise MediaError(f"{info.path}: no sound track; give a video with sound")
     if not 1 <= audio_track <= len(info.audio):
         raise MediaError(f"{info.path}: no sound track {audio_track}; --audio-track takes 1 to {len(info.audio)}")
+
+
+def require_video(info: MediaInfo) -> None:
+    """Raise MediaError when the file lacks a picture."""
+    if info.video is None:
+        raise MediaError(f"{info.path}: no picture, only sound; give a video file")
 
 
 def read_frames(

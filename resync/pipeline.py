@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
@@ -19,10 +19,11 @@ from .config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, Conf
 from .crops import mouth_crops
 from .curve import Scores
 from .decide import Decision, decide
+from .external import Sound, check_sound_target, export_sound, place
 from .faces import Detector, make_detector
-from .media import Frame, MediaInfo, picture_phase, probe, read_frames, read_sound, require_video_and_sound
+from .media import Frame, MediaInfo, picture_phase, probe, read_frames, require_video, require_video_and_sound
 from .mels import log_mel, speech_mask
-from .remux import Remuxed, check_target, shift_sound
+from .remux import Remuxed, add_sound, check_target, shift_sound
 from .report import Report, ms, rounded
 from .tracks import link, scan
 
@@ -44,14 +45,21 @@ class Engine:
     weights: str
 
 
-def analyze(path: str | Path, config: Config = Config(), progress: Callable[[Progress], None] | None = None) -> Report:
+def analyze(
+    path: str | Path,
+    config: Config = Config(),
+    progress: Callable[[Progress], None] | None = None,
+    *,
+    audio: str | Path | None = None,
+) -> Report:
     """Find how late or early the sound of a talking-face video is.
 
-    Raises MediaError, DetectorError, WeightsError or DeviceError.
+    audio: a recording to listen to instead of the film's own sound; its delay is what it would be if both
+    files began together. Raises MediaError, DetectorError, WeightsError or DeviceError.
     """
     began = time.monotonic()
     info = probe(path)
-    require_video_and_sound(info, config.media.audio_track)
+    sound = _sound_of(info, audio, config)
     engine = load_engine(config)
     parts: list[Scores] = []
     faces = 0
@@ -59,7 +67,7 @@ def analyze(path: str | Path, config: Config = Config(), progress: Callable[[Pro
     planned = sum(end - start for start, end in runs)
     for run, (start, end) in enumerate(runs, 1):
         for frames in stretches(info, start, end, config):
-            found = score_stretch(engine, info, frames, config)
+            found = score_stretch(engine, sound, frames, config)
             if found is None:
                 continue
             parts.append(found[0])
@@ -70,7 +78,7 @@ def analyze(path: str | Path, config: Config = Config(), progress: Callable[[Pro
             break
     parts.sort(key=lambda p: p.time_s[0])
     decision = decide(Scores.join(parts), parts, config.decide, config.curve) if parts else _nothing()
-    return _report(info, decision, parts, faces, engine, time.monotonic() - began)
+    return _report(info, sound, decision, parts, faces, engine, config, time.monotonic() - began)
 
 
 def fix(
@@ -80,24 +88,37 @@ def fix(
     *,
     reencode: bool = False,
     fix_drift: bool = False,
+    audio: str | Path | None = None,
+    export: str | Path | None = None,
     overwrite: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Report, Remuxed | None]:
     """Analyse `source` and write it to `target` with the sound moved into place.
 
     fix_drift: a sound that drifts is resampled to the line through its delays, else it is refused.
+    audio: a recording that becomes the film's first sound track. export: a sound file for the sound in sync alone.
     Returns the report and what was written, None when the answer is not sure (then nothing is).
     Raises what `analyze` raises, OutputError and RemuxError.
     """
     check_target(source, target, overwrite)  # before the long work, not after it
-    report = analyze(source, config, progress)
+    if export is not None:
+        check_sound_target(source, export, overwrite)
+    report = analyze(source, config, progress, audio=audio)
     if report.verdict == "drift" and fix_drift:
         # What belongs to the picture at t is heard at t + start + slope t.
-        tempo = 1 + report.drift_ms_per_min / 60_000
-        return report, shift_sound(source, target, -report.drift_start_ms, tempo=tempo, overwrite=overwrite)
-    if not report.decided or report.shift_ms is None:
+        move = {"shift_ms": -report.drift_start_ms, "tempo": 1 + report.drift_ms_per_min / 60_000}
+    elif report.decided and report.shift_ms is not None:
+        move = {"shift_ms": report.shift_ms}
+    else:
         return report, None
-    return report, shift_sound(source, target, report.shift_ms, reencode=reencode, overwrite=overwrite)
+    if audio is not None:
+        written = add_sound(source, audio, target, **move, overwrite=overwrite)
+    else:
+        written = shift_sound(source, target, **move, reencode=reencode, overwrite=overwrite)
+    if export is not None:
+        track = config.media.audio_track - 1 if audio is None else 0
+        export_sound(audio or source, track, export, **move, length_s=report.duration_s, overwrite=overwrite)
+    return report, written
 
 
 @lru_cache(maxsize=2)
@@ -134,7 +155,17 @@ def stretches(info: MediaInfo, start_s: float, end_s: float, config: Config) -> 
         yield chain([first], islice(frames, round(config.plan.stretch_s * FPS) - 1))
 
 
-def score_stretch(engine: Engine, info: MediaInfo, pictures: Iterable[Frame], config: Config) -> tuple[Scores, int] | None:
+def _sound_of(info: MediaInfo, audio: str | Path | None, config: Config) -> Sound:
+    """What is listened to: a track of the film, or a recording put on the film's clock."""
+    track = config.media.audio_track
+    if audio is None:
+        require_video_and_sound(info, track)
+        return Sound(info.path, track - 1)
+    require_video(info)
+    return place(audio, info, track - 1)
+
+
+def score_stretch(engine: Engine, sound: Sound, pictures: Iterable[Frame], config: Config) -> tuple[Scores, int] | None:
     """Scores of one run of pictures and how many face tracks it has; None for less than one window."""
     from .embed import embed_mouth, embed_sound, probability
 
@@ -155,15 +186,14 @@ def score_stretch(engine: Engine, info: MediaInfo, pictures: Iterable[Frame], co
     origin = frames[0].index * HOPS_PER_FRAME - int(delays[-1])  # hop at which the sound is read from
     stop = (frames[-1].index + 1) * HOPS_PER_FRAME + int(delays[-1])
     phase = picture_phase(frames)
-    track = config.media.audio_track - 1
-    mels = log_mel(read_sound(info.path, start_s=origin * HOP_S + phase, end_s=stop * HOP_S + phase, track=track), dims.mel)
+    mels = log_mel(sound.read(origin * HOP_S + phase, stop * HOP_S + phase), dims.mel)
     first = curves.frame_hops(frames[0].index + np.arange(count)) - origin
     faces = np.full((len(tracks), count, len(delays)), np.nan, np.float32)
-    sound = embed_sound(engine.net, mels) if tracks else None
+    voice = embed_sound(engine.net, mels) if tracks else None
     for i, track in enumerate(tracks):
         mouth = embed_mouth(engine.net, mouth_crops(seen.grays, track, dims.crop))
         rows = slice(track.start, track.start + len(mouth))
-        faces[i, rows] = probability(engine.net, curves.pair_cosines(mouth, sound, first[rows], delays))
+        faces[i, rows] = probability(engine.net, curves.pair_cosines(mouth, voice, first[rows], delays))
     weight = curves.speech_weight(speech_mask(mels), first, WINDOW_HOPS)
     time_s = np.array([f.time_s for f in frames[:count]])
     return Scores(best_face(faces, config.curve.face_frames), delays, time_s, weight), len(tracks)
@@ -196,22 +226,29 @@ def _nothing() -> Decision:
     return Decision("undecided", None, None, None, None, None, ("the film is shorter than five pictures",), (), none, none)
 
 
-def _report(info: MediaInfo, d: Decision, parts: list[Scores], faces: int, engine: Engine, elapsed: float) -> Report:
+def _report(
+    info: MediaInfo, sound: Sound, d: Decision, parts: list[Scores], faces: int, engine: Engine, config: Config, elapsed: float
+) -> Report:
     fps = info.video.fps
-    delay = ms(d.delay_s)
+    # A recording was moved to where it was looked for; its delay counts from where both files begin together.
+    from_start = lambda delay_s: None if delay_s is None else delay_s - sound.starts_s  # noqa: E731
+    delay, verdict = ms(from_start(d.delay_s)), d.verdict
+    if delay is not None:
+        verdict = "in_sync" if abs(delay) <= 1000 * config.decide.in_sync_s else "out_of_sync"
     return Report(
         file=str(info.path),
-        verdict=d.verdict,
+        audio=None if sound.path == info.path else str(sound.path),
+        verdict=verdict,
         audio_delay_ms=delay,
-        audio_delay_frames=rounded(d.delay_s * fps if d.delay_s is not None else None, 2),
-        shift_ms=None if delay is None else 0.0 if d.verdict == "in_sync" else -delay,
+        audio_delay_frames=None if delay is None else rounded(delay / 1000 * fps, 2),
+        shift_ms=None if delay is None else 0.0 if verdict == "in_sync" else -delay,
         probability_at_offset=rounded(d.probability),
         offscreen_ratio=rounded(d.offscreen_ratio),
         uncertainty_ms=ms(d.uncertainty_s),
         drift_ms_per_min=None if d.drift is None else rounded(60_000 * d.drift.slope),
-        drift_start_ms=None if d.drift is None else ms(d.drift.start_s),
+        drift_start_ms=None if d.drift is None else ms(from_start(d.drift.start_s)),
         reasons=d.reasons,
-        segments=d.segments,
+        segments=tuple(replace(s, delay_s=from_start(s.delay_s)) for s in d.segments),
         faces=faces,
         analysed_s=round(sum(len(p.weight) for p in parts) / FPS, 2),
         duration_s=round(info.duration_s, 3),
@@ -221,7 +258,7 @@ def _report(info: MediaInfo, d: Decision, parts: list[Scores], faces: int, engin
         weights=engine.weights,
         elapsed_s=round(elapsed, 2),
         curve={
-            "shift_ms": (0.0 - 1000 * HOP_S * d.delays[::-1]).round(1).tolist(),
+            "shift_ms": (1000 * (sound.starts_s - HOP_S * d.delays[::-1])).round(1).tolist(),
             "probability": np.nan_to_num(d.curve[::-1]).round(4).tolist(),
         },
     )

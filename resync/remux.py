@@ -14,7 +14,7 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -149,6 +149,35 @@ def build_command(
         command += ["-bsf:a", f"setts=pts=PTS+{move}:dts=DTS+{move}"]
     if extras.hold:
         command += ["-bsf:v", r"setts=pts=if(eq(N\,0)\,0\,PTS):dts=if(eq(N\,0)\,min(DTS\,0)\,DTS)"]
+    return [*command, *_output(extras, suffix), f"file:{dst}"]
+
+
+def add_command(
+    ffmpeg: str, info: MediaInfo, recording: MediaInfo, dst: str | Path, move: tuple[float, float, float], extras: Extras = Extras()
+) -> list[str]:
+    """Arguments for ffmpeg that write `info.path` to `dst` with the sound of `recording` as first sound track.
+
+    move: (s later, tempo, length of the film in s). The film's own tracks of sound are copied behind it.
+    """
+    shift_s, tempo, length_s = move
+    suffix, track = _suffix(dst), recording.audio[0]
+    command = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-protocol_whitelist", "file"]
+    command += ["-i", f"file:{info.path}", "-i", f"file:{recording.path}"]
+    for what in ("0:v?", f"1:{track.index}", "0:a?", "0:s?", "0:d?", "0:t?"):
+        command += ["-map", what]
+    for index in extras.left_out:
+        command += ["-map", f"-0:{index}"]
+    command += ["-c", "copy", "-copy_unknown", "-map_metadata", "0", "-map_chapters", "0", "-disposition", "+0"]
+    filter_, *options = _encode(0, track, suffix, shift_s, tempo)
+    command += [filter_, f"{options[0]},apad,atrim=end={length_s:.6f}", *options[1:], "-disposition:a:0", "default"]
+    for number in range(1, len(info.audio) + 1):
+        command += [f"-disposition:a:{number}", "-default"]
+    return [*command, *_output(extras, suffix), f"file:{dst}"]
+
+
+def _output(extras: Extras, suffix: str) -> list[str]:
+    """Options of the output file: pictures to attach, and what its kind needs."""
+    command: list[str] = []
     for number, (file, name, mime) in enumerate(extras.attached, start=extras.attachments):
         command += ["-attach", f"file:{file}"]
         command += [f"-metadata:s:t:{number}", f"filename={name}", f"-metadata:s:t:{number}", f"mimetype={mime}"]
@@ -159,7 +188,7 @@ def build_command(
         command += ["-avoid_negative_ts", "disabled"]  # or the encoder's priming pushes the picture a frame on
     if suffix == ".m4v":
         command += ["-f", "mp4"]  # ffmpeg would take the iPod's kind, which holds fewer codecs
-    return [*command, f"file:{dst}"]
+    return command
 
 
 def shift_sound(
@@ -180,36 +209,73 @@ def shift_sound(
     """
     if not math.isfinite(shift_ms):
         raise ValueError(f"shift_ms is {shift_ms}")
-    src, dst = Path(src), Path(dst)
+    src, dst, shift_s = Path(src), Path(dst), shift_ms / 1000
     reencode = reencode or tempo != 1
     info = info or probe(src)
     check_target(src, dst, overwrite)
-    _check_possible(info, dst, shift_ms / 1000, reencode)
-    program = ffmpeg_exe()
+    _check_possible(info, dst, shift_s, reencode)
+    program, hold = ffmpeg_exe(), _must_hold(info, dst, shift_s, reencode)
+    notes = _notes(info, dst, shift_s, reencode)
+    if hold:
+        notes.append(f"the first picture is shown {1000 * info.video.start_s:.0f} ms longer, so that the film starts at zero")
+
+    def build(out: Path, extras: Extras) -> list[str]:
+        return build_command(program, info, out, shift_s, reencode, replace(extras, hold=hold), tempo)
+
+    command, more = _write(info, dst, build, shift_s)
+    return Remuxed(dst, command, is_baked(info, dst, shift_s, reencode), (*notes, *more))
+
+
+def add_sound(
+    src: str | Path, audio: str | Path, dst: str | Path, shift_ms: float, *, tempo: float = 1.0, overwrite: bool = False
+) -> Remuxed:
+    """Write `src` to `dst` with the recording `audio` as its first sound track, `shift_ms` later, as long as the film.
+
+    The film's own sound tracks follow it as they are. tempo and what is raised: as in `shift_sound`.
+    """
+    src, dst, shift_s = Path(src), Path(dst), shift_ms / 1000
+    info, recording = probe(src), probe(audio)
+    check_target(src, dst, overwrite)
+    check_target(audio, dst, overwrite)
+    if not recording.audio:
+        raise MediaError(f"{audio}: no sound in this file; give a recording")
+    if info.format != _NEEDS_SAME_FORMAT.get(_suffix(dst), info.format):
+        raise RemuxError(f"{dst}: {dst.suffix} would not keep this input's picture timing; write an .mkv file instead")
+    program, track = ffmpeg_exe(), recording.audio[0]
+    length_s = info.video.start_s + info.video.duration_s if info.video else info.duration_s
+
+    def build(out: Path, extras: Extras) -> list[str]:
+        return add_command(program, info, recording, out, (shift_s, tempo, length_s), extras)
+
+    command, notes = _write(info, dst, build, 0.0)
+    kept = f", {len(info.audio)} of the film's own behind it" if info.audio else ""
+    return Remuxed(dst, command, True, (f"the first sound track is {audio} ({_encoder(track, _suffix(dst))}){kept}", *notes))
+
+
+def _write(info: MediaInfo, dst: Path, build: Callable[[Path, Extras], list[str]], shift_s: float) -> tuple[tuple[str, ...], list[str]]:
+    """Run the command that `build(output, extras)` gives into a part file, check what came out and give it its name.
+
+    Returns the command, with `dst` for the part file, and notes.
+    """
+    src, notes = info.path, []
     target = Path(os.path.realpath(dst))  # write through a link, like cp
     try:
         with part_file(target) as part, tempfile.TemporaryDirectory(prefix="resync-") as folder:
             extras, spare = _look_at_extras(src, dst, Path(folder))
-            arguments = (shift_ms / 1000, reencode)
-            extras = replace(extras, hold=_must_hold(info, dst, *arguments))
-            notes = _notes(info, dst, *arguments)
-            if extras.hold:
-                notes.append(f"the first picture is shown {1000 * info.video.start_s:.0f} ms longer, so that the film starts at zero")
             try:
-                _run(build_command(program, info, part, *arguments, extras, tempo), src, dst)
+                _run(build(part, extras), src, dst)
             except RemuxError:
                 if not spare:
                     raise
                 extras = replace(extras, left_out=extras.left_out + spare)
-                _run(build_command(program, info, part, *arguments, extras, tempo), src, dst)
+                _run(build(part, extras), src, dst)
                 notes.append(f"{len(spare)} data track(s) left out: {dst.suffix} cannot take them as they are")
-            command = build_command(program, info, dst, *arguments, extras, tempo)
-            notes += _check_result(info, part, dst, shift_ms / 1000)
+            notes += _check_result(info, part, dst, shift_s)
             part.chmod(part.stat().st_mode & (src.stat().st_mode | 0o600))  # never more open than the source
             os.replace(part, target)
+            return tuple(build(dst, extras)), notes
     except OSError as error:
         raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
-    return Remuxed(dst, tuple(command), is_baked(info, dst, *arguments), tuple(notes))
 
 
 def check_target(src: str | Path, dst: str | Path, overwrite: bool = False) -> None:
@@ -255,6 +321,19 @@ def _encode(number: int, track: AudioInfo, suffix: str, shift_s: float, tempo: f
     """Options that encode output sound track `number` with the move, and the change of tempo, in its samples."""
     encoder = _encoder(track, suffix)
     priming = _AVI_PRIMING.get(encoder, 0) if suffix == ".avi" else 0
+    options = [f"-filter:a:{number}", sound_filter(track, shift_s, tempo, priming), f"-c:a:{number}", encoder]
+    if encoder == "libvorbis":
+        return [*options, f"-q:a:{number}", "6"]  # its bit rate bounds depend on too much
+    if encoder.startswith(_LOSSLESS):
+        return options
+    return [*options, f"-b:a:{number}", str(_bit_rate(track, encoder))]
+
+
+def sound_filter(track: AudioInfo, shift_s: float, tempo: float = 1.0, priming: int = 0) -> str:
+    """ffmpeg's filter that lays a track on the film's clock from zero on, `shift_s` later, then `tempo` as fast.
+
+    priming: samples that the encoder will put before it.
+    """
     delay = round(shift_s * track.sample_rate) - priming
     if delay >= 0:
         move = f"adelay={delay}S:all=1"
@@ -263,12 +342,7 @@ def _encode(number: int, track: AudioInfo, suffix: str, shift_s: float, tempo: f
     if tempo != 1:
         before, after = _rates(track.sample_rate, tempo)
         move += f",aresample={before},asetrate={after},aresample={track.sample_rate}"
-    options = [f"-filter:a:{number}", f"aresample=async=1:first_pts=0,{move}", f"-c:a:{number}", encoder]
-    if encoder == "libvorbis":
-        return [*options, f"-q:a:{number}", "6"]  # its bit rate bounds depend on too much
-    if encoder.startswith(_LOSSLESS):
-        return options
-    return [*options, f"-b:a:{number}", str(_bit_rate(track, encoder))]
+    return f"aresample=async=1:first_pts=0,{move}"
 
 
 def _rates(sample_rate: int, tempo: float) -> tuple[int, int]:

@@ -15,12 +15,15 @@ SCHEMA = 1
 class Report:
     """The answer for one file. Milliseconds; None where it is not known.
 
+    audio: the recording that was listened to, None for the film's own sound.
+
     audio_delay_ms > 0: the sound comes after the lips. shift_ms: what `fix` does to the sound
     (+ = plays later): -audio_delay_ms, and 0 for a file that is in sync and left alone.
     drift_start_ms: the delay at time zero, where it changes by drift_ms_per_min.
     """
 
     file: str
+    audio: str | None
     verdict: str
     audio_delay_ms: float | None
     audio_delay_frames: float | None
@@ -68,7 +71,7 @@ class Report:
 
     def to_text(self) -> str:
         """For people: the verdict in words first, then how sure and what was looked at."""
-        lines = [f"{self.file}: {headline(self)}"]
+        lines = [f"{self.file}{f' with {self.audio}' if self.audio else ''}: {headline(self)}"]
         if self.probability_at_offset is not None and self.decided:
             sure = f"+-{self.uncertainty_ms:.0f} ms, " if self.uncertainty_ms is not None else ""
             lines.append(f"  {sure}probability in sync {self.probability_at_offset:.2f} there, offscreen ratio {self.offscreen_ratio:.2f}")

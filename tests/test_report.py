@@ -11,6 +11,7 @@ from resync.report import Report, error_json, headline, ms, rounded
 KEYS = [
     "schema",
     "file",
+    "audio",
     "verdict",
     "audio_delay_ms",
     "audio_delay_frames",
@@ -34,6 +35,7 @@ KEYS = [
 
 LATE = Report(
     file="a b.mp4",
+    audio=None,
     verdict="out_of_sync",
     audio_delay_ms=120.0,
     audio_delay_frames=3.0,
@@ -93,6 +95,7 @@ def test_unknown_is_null():
     row = json.loads(UNKNOWN.to_json())
     unknown = {k for k, v in row.items() if v is None}
     assert unknown == {
+        "audio",
         "audio_delay_ms",
         "audio_delay_frames",
         "shift_ms",
