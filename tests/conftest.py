@@ -40,7 +40,7 @@ def delayed_clip(talking, tmp_path_factory):
     folder = tmp_path_factory.mktemp("talking")
 
     def make(delay_ms=0, suffix=".mp4"):
-        path = folder / f"delay{delay_ms:+d}{suffix}"
+        path = folder / f"delay{delay_ms:+g}{suffix}"
         if not path.exists():
             write_clip(talking, path, delay_ms)
         return path
