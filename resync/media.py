@@ -36,6 +36,8 @@ _SOUND_TOLERANCE_S = 0.004
 _ANCHOR_FRAMES = 25
 # Sound decoded before the wanted stretch, so that codecs and the resampler have settled; half will do.
 _PREROLL_S = 0.2
+# Sample rates that sound can have, Hz; damaged headers claim others, for which a resampler would work for minutes.
+_SAMPLE_RATES = range(1000, 1_000_001)
 # How far before the wanted time to seek; the next is tried when decoding began too late.
 _SEEK_MARGINS_S = (0.0, 1.0, 10.0)
 # A first frame this much after the wanted time still counts as being there.
@@ -191,10 +193,13 @@ def read_sound(
     the array ends with the sound; with it, n is exactly the stretch asked for. Raises MediaError.
     """
     line = _SoundLine(start_s, end_s, rate)
-    for at, samples in _mono(_sound(path, track, start_s), rate):
-        line.put(at, samples)
-        if line.full:
-            break
+    try:
+        for at, samples in _mono(_sound(path, track, start_s), rate):
+            line.put(at, samples)
+            if line.full:
+                break
+    except av.FFmpegError as error:
+        raise MediaError(f"{path}: its sound cannot be converted ({error.strerror}); the file may be damaged") from error
     return line.samples()
 
 
@@ -452,6 +457,8 @@ def _in_runs(frames: Iterator[tuple[float, av.AudioFrame]]) -> Iterator[_Part]:
     """Number the runs: a gap, an overlap or another sample format starts a new one."""
     run, kind, start_s, elapsed_s = 0, None, 0.0, 0.0
     for time_s, frame in frames:
+        if frame.sample_rate not in _SAMPLE_RATES:
+            continue
         new_kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if new_kind != kind or abs(time_s - start_s - elapsed_s) > _SOUND_TOLERANCE_S:
             run, kind, start_s, elapsed_s = run + 1, new_kind, time_s, 0.0
