@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import signal
 import subprocess
 import tempfile
 from collections import Counter
@@ -449,6 +450,8 @@ def _run(command: Sequence[str], src: Path, dst: Path) -> None:
         raise RemuxError(f"{command[0]}: cannot be run ({error.strerror}); set IMAGEIO_FFMPEG_EXE to an ffmpeg program") from error
     if done.returncode == 0:
         return
+    if done.returncode == -getattr(signal, "SIGXFSZ", 0):
+        raise RemuxError(f"{dst}: there may be no file of this size there; check the limits on files, or choose another place")
     if done.returncode < 0:  # some builds of ffmpeg 7.0 crash on every MPEG-TS
         raise RemuxError(f"{src}: ffmpeg crashed on it; upgrade imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE to another")
     talk = done.stderr.decode(errors="replace")

@@ -88,3 +88,14 @@ def test_killed_while_ffmpeg_writes(delayed_clip, tmp_path, number):
             assert time.monotonic() < end, "ffmpeg goes on without us"
             time.sleep(0.05)
     assert source.read_bytes() == before
+
+
+def test_files_may_not_grow(delayed_clip, tmp_path):
+    resource = pytest.importorskip("resource")
+    source = delayed_clip()
+    command = [sys.executable, "-m", "resync", "shift", str(source), str(tmp_path / "out.mp4"), "--ms", "100"]
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 1 and done.stderr.startswith("resync: ") and done.stderr.count("\n") == 1, done.stderr
+    assert "out.mp4" in done.stderr and "choose another place" in done.stderr
+    assert not list(tmp_path.iterdir())
