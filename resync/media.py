@@ -467,9 +467,11 @@ def _in_runs(frames: Iterator[tuple[float, av.AudioFrame]]) -> Iterator[_Part]:
 
 
 def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> np.ndarray:
-    """What the resampler gives for a frame, or its rest for None: float32 [n]."""
+    """What the resampler gives for a frame, or its rest for None: float32 [n], silence for what is no number."""
     pieces = [out.to_ndarray()[0] for out in resampler.resample(frame) if out is not None]
-    return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    if not pieces:
+        return np.zeros(0, np.float32)
+    return np.nan_to_num(np.concatenate(pieces), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 class _SoundLine:

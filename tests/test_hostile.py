@@ -5,9 +5,11 @@ import time
 
 import numpy as np
 import pytest
+import soundfile
 
 from resync.errors import ResyncError
 from resync.media import probe, read_frames, read_sound
+from resync.pipeline import analyze
 
 KINDS = {
     "mp4": ("-c:v", "libx264", "-c:a", "aac"),
@@ -84,6 +86,19 @@ def attack(seeds, folder, trials, most_s):
         if time.monotonic() - began > most_s:
             return n + 1
     return trials
+
+
+def test_sound_that_is_no_number_and_clipped_sound(delayed_clip, ffmpeg, tmp_path):
+    sound = read_sound(delayed_clip(120.0), rate=48_000)
+    broken = np.clip(20 * sound, -1, 1)
+    broken[60_000:70_000] = np.nan
+    broken[90_000:90_010] = np.inf
+    soundfile.write(tmp_path / "broken.wav", broken, 48_000, subtype="FLOAT")
+    film = tmp_path / "film.mov"
+    ffmpeg("-i", delayed_clip(0), "-i", tmp_path / "broken.wav", "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "copy", film)
+    heard = read_sound(film)
+    assert np.isfinite(heard).all() and not heard[20_200:23_200].any() and np.abs(heard).max() > 0.9
+    assert analyze(film).audio_delay_ms == pytest.approx(120, abs=40)
 
 
 def test_some_hostile_files(seeds, tmp_path):
