@@ -131,6 +131,19 @@ def test_core(row, ffmpeg, delayed_clip, tmp_path):
 
 
 @pytest.mark.matrix
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_telephone_held_upright(ffmpeg, delayed_clip, tmp_path, suffix):
+    lying, source, target = (tmp_path / f"{name}{suffix}" for name in ("lying", "in", "out"))
+    ffmpeg("-i", delayed_clip(DELAY_MS, ".mkv"), "-vf", "transpose=cclock", *X264, *AAC, lying)
+    ffmpeg("-display_rotation", "-90", "-i", lying, "-c", "copy", source)
+    report, written = fix(source, target)
+    assert report.audio_delay_ms == pytest.approx(DELAY_MS, abs=40) and written
+    assert probe(source).video.rotation == probe(target).video.rotation != 0
+    assert abs(analyze(target).audio_delay_ms) <= 40
+    print(f"| telephone, rotated {suffix} | {report.audio_delay_ms:+.0f} | {report.audio_delay_ms - DELAY_MS:+.0f} | | rotation kept | |")
+
+
+@pytest.mark.matrix
 @pytest.mark.parametrize("row", MORE, ids=lambda row: row.name)
 def test_matrix(row, ffmpeg, delayed_clip, tmp_path):
     print(through(row, ffmpeg, delayed_clip, tmp_path))

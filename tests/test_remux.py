@@ -384,6 +384,28 @@ def test_a_camera_s_mov_keeps_rotation_time_code_and_keys(camera_mov, tmp_path, 
         assert any(s.metadata.get("timecode") == "01:00:00:00" for s in container.streams.data)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("shift_ms", [200, -200])
+def test_colours_of_hdr_and_the_date_are_kept(tmp_path, suffix, shift_ms):
+    source, out = tmp_path / f"hdr{suffix}", tmp_path / f"out{suffix}"
+    hdr = "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:"
+    hdr += "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+    ffmpeg(
+        *picture(), *noise(), "-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le", "-x265-params", f"log-level=none:{hdr}",
+        "-c:a", "aac", "-metadata", "creation_time=2024-05-06T07:08:09Z", source,
+    )  # fmt: skip
+    shift_sound(source, out, shift_ms)
+    seen = []
+    for path in (source, out):
+        with av.open(str(path)) as container:
+            picture_, date = container.streams.video[0], container.metadata.get("creation_time")
+            frame = next(container.decode(picture_))
+            colours = (frame.color_primaries, frame.color_trc, frame.colorspace, frame.format.name)
+            seen.append((date, colours, sorted(str(x.type) for x in frame.side_data)))
+    assert seen[0] == seen[1] and seen[0][0].startswith("2024-05-06") and seen[0][1][:2] == (9, 16)
+    assert any("MASTERING" in kind for kind in seen[1][2]), seen
+
+
 def test_two_tracks_of_different_rates_are_exact_in_mp4(rich_mkv, tmp_path):
     two = tmp_path / "two.mp4"
     ffmpeg("-i", rich_mkv, "-map", "0:v:0", "-map", "0:a", "-c", "copy", two)
