@@ -99,3 +99,30 @@ def test_files_may_not_grow(delayed_clip, tmp_path):
     assert done.returncode == 1 and done.stderr.startswith("resync: ") and done.stderr.count("\n") == 1, done.stderr
     assert "out.mp4" in done.stderr and "choose another place" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("point", range(1, 11))
+def test_killed_at_ten_points(delayed_clip, tmp_path, number, point):
+    """While it starts, loads, looks and writes: a whole output or none, the input as it was, nothing left behind."""
+    source, out = delayed_clip(200), tmp_path / "out.mp4"
+    command = [sys.executable, "-m", "resync", "fix", "-q", str(source), str(out)]
+    before, began = source.read_bytes(), time.monotonic()
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    took, whole = time.monotonic() - began, out.read_bytes()
+    out.unlink()
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        run.wait(took * point / 10.5)
+    except subprocess.TimeoutExpired:
+        run.send_signal(number)
+    talk = run.communicate(timeout=60)[1]
+    if point > 1:  # before its first line of code Python has its own way of being interrupted
+        assert "Traceback" not in talk
+    assert source.read_bytes() == before
+    if number == signal.SIGKILL:
+        time.sleep(1)  # an ffmpeg left alone ends by itself
+        clear_leftovers(tmp_path)
+    assert not parts(tmp_path)
+    assert not out.exists() or len(out.read_bytes()) == len(whole)
