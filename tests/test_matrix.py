@@ -44,7 +44,7 @@ CORE = [
     Row("webm vp9 opus", ".webm", ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"), ("-c:a", "libopus")),
     Row("avi mpeg4 mp3", ".avi", ("-c:v", "mpeg4", "-q:v", "4"), ("-c:a", "libmp3lame")),
     Row("ts h264 ac3", ".ts", X264, ("-c:a", "ac3")),
-    Row("mp4 29.97 fps, 44.1 kHz stereo", output=("-r", "30000/1001", "-ar", "44100", "-ac", "2")),
+    Row("mp4 29.97 fps, 44.1 kHz stereo", output=("-vf", "fps=30000/1001", "-ar", "44100", "-ac", "2")),
     Row("mp4 variable frame rate", output=("-vf", "select='not(eq(mod(n,5),2))'", "-fps_mode", "vfr")),
 ]  # fmt: skip
 MORE = [
@@ -62,7 +62,7 @@ MORE = [
     Row("mkv h264 eac3", ".mkv", X264, ("-c:a", "eac3")),
     Row("mp4 hevc aac", ".mp4", (*X265, "-tag:v", "hvc1")),
     Row("mkv h264 vorbis", ".mkv", X264, ("-c:a", "libvorbis")),
-    *(Row(f"mp4 {fps} fps", output=("-r", fps)) for fps in ("24000/1001", "24", "30", "50", "60000/1001", "60")),
+    *(Row(f"mp4 {fps} fps", output=("-vf", f"fps={fps}")) for fps in ("24000/1001", "24", "30", "50", "60000/1001", "60")),
     *(Row(f"mkv {rate} Hz", ".mkv", sound=("-c:a", "pcm_s16le", "-ar", rate)) for rate in ("8000", "11025", "22050", "96000")),
     Row("mp4 5.1", sound=(*AAC, "-ac", "6")),
     Row("mp4 mono 16 kHz", sound=(*AAC, "-ac", "1", "-ar", "16000")),
