@@ -78,14 +78,14 @@ class DecideConfig:
     """When an answer is given; see decide.py for what each number guards."""
 
     in_sync_s: float = 0.02  # |delay| up to this is called in sync and left alone
-    min_certainty: float = 0.5  # that the peak is the true delay
-    min_lead: float = 0.15  # over the next best delay, in log-odds times the square root of the seconds of speech
-    rule: tuple[float, float, float] = (-2.315, 2.516, 1.665)  # of `certainty`: constant, height, lead
+    min_certainty: float = 0.4  # that the peak is the true delay
+    min_lead: float = 0.13  # over the next best delay, in log-odds times the square root of the seconds of speech
+    rule: tuple[float, float, float] = (-3.216, 2.137, 2.218)  # of `certainty`: constant, height, lead
     min_speech_s: float = 0.6
     edge_s: float = 0.03  # a peak this near the end of the range may lie outside it
     max_spread_s: float = 0.08  # between stretches of one film
     min_drift_segments: int = 5
-    uncertainty_floor_s: float = 0.014  # of any answer: the network's zero is not quite the same for every person and codec
+    uncertainty_floor_s: float = 0.015  # of any answer: the network's zero is not quite the same for every person and codec
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class PlanConfig:
     whole_s: float = 120.0  # films up to this length are looked at whole
     most_stretches: int = 40  # of longer films, spread over their length
     least_stretches: int = 8
-    sure_s: float = 0.0172  # uncertainty (10 ms besides the floor) at which a long film needs no further look
+    sure_s: float = 0.018  # uncertainty (10 ms besides the floor) at which a long film needs no further look
 
 
 @dataclass(frozen=True)

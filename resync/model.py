@@ -8,6 +8,7 @@ over a scaled and shifted cosine, so that the output is a probability.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 
 import torch
@@ -166,6 +167,12 @@ class ICSyncNet(nn.Module):
     def logits(self, cosine: Tensor) -> Tensor:
         """Cosine similarity -> log-odds of being in sync."""
         return cosine * self.log_scale.exp() + self.bias
+
+    @torch.no_grad()
+    def rescale(self, slope: float, shift: float) -> None:
+        """Make the log-odds `slope` times what they were, plus `shift`: Platt scaling, to calibrate P."""
+        self.log_scale += math.log(slope)
+        self.bias.mul_(slope).add_(shift)
 
     def set_dropblock(self, probability: float) -> None:
         """Set DropBlock everywhere; 0 switches it off ("drop and tune" ends that way)."""

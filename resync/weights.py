@@ -36,6 +36,7 @@ def save(net: ICSyncNet, path: Path, notes: dict[str, str] | None = None) -> Non
 
     tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
     save_file(tensors, path, metadata={**(notes or {}), "dimensions": json.dumps(net.dimensions.to_dict())})
+    path.chmod(0o644)  # save_file gives it to its owner alone
     checksum_path(path).write_text(f"{digest(path)}  {path.name}\n")
 
 

@@ -74,7 +74,7 @@ def test_just_over_20_ms_is_not():
 def test_a_flat_curve_is_undecided():
     d = judge(talk(0.1, high=-5.0))
     assert_unknown(d)
-    assert_reason(d, "stands out", f"{DecideConfig().min_lead:.2f}")
+    assert_reason(d, "stands out", f"{DecideConfig().min_certainty:.2f}")
     assert d.segments[0].delay_s is None
 
 

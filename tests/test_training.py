@@ -628,6 +628,11 @@ def test_calibration():
     assert error < 0.01 and len(rows) == 10 and all(abs(r["predicted"] - r["observed"]) < 0.02 for r in rows)
     boastful = Pairs(2 * honest + 1, true, np.ones(len(true)))
     assert reliability(boastful)[0] > 0.05
+    net = ICSyncNet(TINY)
+    cosine = torch.linspace(-1, 1, 5)
+    before = net.logits(cosine)
+    net.rescale(0.5, -0.5)
+    assert torch.allclose(net.logits(cosine), 0.5 * before - 0.5, atol=1e-6)
     slope, shift = fit_scale(boastful)
     assert slope == pytest.approx(0.5, abs=0.02) and shift == pytest.approx(-0.5, abs=0.03)
 
@@ -680,7 +685,8 @@ def test_train_and_evaluate_commands(cache, tmp_path, resync):
     assert code == 0 and told["relative"]["all"]["clips"] == told["plain"]["all"]["clips"] == 1 == len(told["clips"])
     code, text = resync("evaluate", cache, "--weights", best, "--device", "cpu")
     assert code == 0 and text.startswith("relative:") and "plain:" in text and "synth" in text and "offscreen_ratio" in text
-    code, text = resync("evaluate", cache, "--weights", best, "--device", "cpu", "--calibrate")
+    code, text = resync("evaluate", cache, "--weights", best, "--device", "cpu", "--calibrate", "--write", tmp_path / "even.safetensors")
+    assert code == 1 and weights.load(tmp_path / "even.safetensors").dimensions.embedding == 256
     assert code == 1 and "expected_calibration_error" in text and text.splitlines()[-1].startswith("resync: ")
 
 

@@ -152,7 +152,8 @@ def fit_scale(pairs: Pairs) -> tuple[float, float]:
     def loss(w: np.ndarray) -> float:
         return float(np.average(np.logaddexp(0, -sign * (w[0] * pairs.odds + w[1])), weights=pairs.weight))
 
-    slope, shift = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
+    # No slope below zero, whatever the network: that would call what fits best least likely.
+    slope, shift = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead", bounds=[(0.01, None), (None, None)]).x
     return round(float(slope), 4), round(float(shift), 4)
 
 

@@ -112,8 +112,17 @@ def train(cache: Path, out: Path, minutes: float, recipe, start: Path | None, de
 @click.option(
     "--calibrate", is_flag=True, help="Instead: how far P is to be believed, and a rule that tells sure answers from unsure ones."
 )
+@click.option("--write", type=FOLDER, metavar="FILE", help="With --calibrate: save the weights with scale and bias fitted to these clips.")
 def evaluate(
-    source: Path, listing: Path | None, weights: Path | None, split: str, device: str, detector: str, as_json: bool, calibrate: bool
+    source: Path,
+    listing: Path | None,
+    weights: Path | None,
+    split: str,
+    device: str,
+    detector: str,
+    as_json: bool,
+    calibrate: bool,
+    write: Path | None,
 ) -> None:
     """Accuracy of windows of 5 to 15 frames, of clips and pieces of clips, by source; offsets of the set.
 
@@ -132,7 +141,7 @@ def evaluate(
     net = load(weights, pick_device(device))
     embedded = _embed_cache(net, source, split) if (source / "index.jsonl").is_file() else _embed_clips(net, source, listing, detector)
     if calibrate:
-        _calibrate(net, embedded)
+        _calibrate(net, embedded, write)
         return
     clips = [clip_figures(net, e) for e in embedded]
     result = {"relative": run(net, embedded), "plain": run(net, embedded, plain=True), "set": set_figures(clips)}
@@ -191,13 +200,18 @@ def _repair(cache: Path, weights: Path | None, trusted: tuple[str, ...]) -> None
         click.echo(f"{source}: " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))
 
 
-def _calibrate(net, embedded: list) -> None:
+def _calibrate(net, embedded: list, write: Path | None) -> None:
     """Print how far P is to be believed, and the rule that tells sure answers from unsure ones with its trade-off."""
+    from ..weights import save
     from .calibrate import collect, collect_pairs, fit_rule, fit_scale, intervals, reliability, trade_off
 
-    pairs, samples = collect_pairs(net, embedded), collect(net, embedded)
-    error, bins = reliability(pairs)
+    pairs = collect_pairs(net, embedded)
     slope, shift = fit_scale(pairs)
+    if write:
+        net.rescale(slope, shift)
+        pairs = collect_pairs(net, embedded)
+    samples = collect(net, embedded)
+    error, bins = reliability(pairs)
     click.echo(json.dumps({"expected_calibration_error": error, "best_slope": slope, "best_shift": shift}))
     for row in bins:
         click.echo(json.dumps(row))
@@ -205,6 +219,8 @@ def _calibrate(net, embedded: list) -> None:
         if len(ratios):
             told = {"answers": len(ratios), "covered": round(float((ratios <= 1).mean()), 4)}
             click.echo(json.dumps({f"uncertainty_of_{kind}": told}))
+    if write:
+        save(net, write)
     rule = fit_rule(samples)
     click.echo(json.dumps({"rule": rule}))
     for row in trade_off(samples, rule):
