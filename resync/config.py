@@ -85,7 +85,7 @@ class DecideConfig:
     edge_s: float = 0.03  # a peak this near the end of the range may lie outside it
     max_spread_s: float = 0.08  # between stretches of one film
     min_drift_segments: int = 5
-    uncertainty_floor_s: float = 0.015  # of any answer: the network's zero is not quite the same for every person and codec
+    uncertainty_floor_s: float = 0.016  # of any answer: the network's zero is not quite the same for every person and codec
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class PlanConfig:
     whole_s: float = 120.0  # films up to this length are looked at whole
     most_stretches: int = 40  # of longer films, spread over their length
     least_stretches: int = 8
-    sure_s: float = 0.018  # uncertainty (10 ms besides the floor) at which a long film needs no further look
+    sure_s: float = 0.019  # uncertainty (10 ms besides the floor) at which a long film needs no further look
 
 
 @dataclass(frozen=True)
