@@ -49,6 +49,11 @@ def test_only_what_nobody_writes_any_more_is_cleared(tmp_path):
         assert {p.name for p in tmp_path.iterdir()} == {mine.name, far.name, ".resync-notes"}
 
 
+def interruptible():
+    """A shell's background jobs ignore SIGINT, and so would what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def is_running(pid):
     """Neither gone nor a zombie."""
     try:
@@ -67,7 +72,8 @@ def test_killed_while_ffmpeg_writes(delayed_clip, tmp_path, number):
     slow.chmod(0o755)
     before = source.read_bytes()
     command = [sys.executable, "-m", "resync", "shift", str(source), str(folder / "out.mp4"), "--ms", "100"]
-    run = subprocess.Popen(command, env={**os.environ, "IMAGEIO_FFMPEG_EXE": str(slow)}, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "IMAGEIO_FFMPEG_EXE": str(slow)}
+    run = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
     end = time.monotonic() + 60
     while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip()):
         assert run.poll() is None and time.monotonic() < end, run.communicate()[1]
@@ -112,7 +118,7 @@ def test_killed_at_ten_points(delayed_clip, tmp_path, number, point):
     assert subprocess.run(command, capture_output=True).returncode == 0
     took, whole = time.monotonic() - began, out.read_bytes()
     out.unlink()
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
     try:
         run.wait(took * point / 10.5)
     except subprocess.TimeoutExpired:
