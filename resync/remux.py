@@ -161,7 +161,7 @@ def add_command(
     move: (s later, tempo, length of the film in s). The film's own tracks of sound are copied behind it.
     """
     shift_s, tempo, length_s = move
-    suffix, track = _suffix(dst), recording.audio[0]
+    suffix, track = _suffix(dst), _playable(recording.audio[0], dst)
     command = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-protocol_whitelist", "file"]
     command += ["-i", f"file:{info.path}", "-i", f"file:{recording.path}"]
     for what in ("0:v?", f"1:{track.index}", "0:a?", "0:s?", "0:d?", "0:t?"):
@@ -242,7 +242,7 @@ def add_sound(
         raise MediaError(f"{audio}: no sound in this file; give a recording")
     if info.format != _NEEDS_SAME_FORMAT.get(_suffix(dst), info.format):
         raise RemuxError(f"{dst}: {dst.suffix} would not keep this input's picture timing; write an .mkv file instead")
-    program, track = ffmpeg_exe(), recording.audio[0]
+    program, track = ffmpeg_exe(), _playable(recording.audio[0], dst)
     length_s = info.video.start_s + info.video.duration_s if info.video else info.duration_s
 
     def build(out: Path, extras: Extras) -> list[str]:
@@ -352,6 +352,13 @@ def _rates(sample_rate: int, tempo: float) -> tuple[int, int]:
     after = np.round(before * tempo)
     best = int(np.argmin(np.abs(after / before - tempo)))
     return int(before[best]), int(after[best])
+
+
+def _playable(track: AudioInfo, dst: str | Path) -> AudioInfo:
+    """The recording's track as if it were AAC where it is PCM bound for an MP4, which few players would play."""
+    if _suffix(dst) in (".mp4", ".m4v") and track.codec.startswith("pcm_"):
+        return replace(track, codec="aac", bit_rate=160_000 * track.channels)
+    return track
 
 
 def _encoder(track: AudioInfo, suffix: str) -> str:

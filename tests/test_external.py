@@ -82,6 +82,7 @@ def test_a_recording_is_put_on_the_picture(delayed_clip, recording, tmp_path, ow
     assert report.audio_delay_ms == pytest.approx(12340, abs=40) and report.shift_ms == -report.audio_delay_ms
     assert "first sound track" in written.notes[0] and recording.read_bytes() == before
     info = probe(out)
+    assert info.audio[0].codec == "aac", "PCM in an MP4 is played by few"
     assert [a.channels for a in info.audio] == [2, probe(film).audio[0].channels]
     after = analyze(out)
     assert abs(after.audio_delay_ms) < 40, "the recording is what one hears first"
