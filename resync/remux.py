@@ -347,7 +347,7 @@ def sound_filter(track: AudioInfo, shift_s: float, tempo: float = 1.0, priming: 
 
 
 def _rates(sample_rate: int, tempo: float) -> tuple[int, int]:
-    """Two whole sample rates, not under the given one, whose ratio is `tempo`: to a millisecond in a hundred hours."""
+    """Two whole sample rates, not under the given one, whose ratio is `tempo`, to a tenth of a millisecond in two hours."""
     before = np.arange(sample_rate, 2 * sample_rate)
     after = np.round(before * tempo)
     best = int(np.argmin(np.abs(after / before - tempo)))

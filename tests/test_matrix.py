@@ -85,7 +85,7 @@ MORE = [
 
 
 def picture_md5(path):
-    """Of the picture packets, start codes and lengths of H.264 and HEVC units counted alike."""
+    """Of the picture packets' bytes."""
     with av.open(str(path)) as container:
         stream = next(s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
         return hashlib.md5(b"".join(bytes(p) for p in container.demux(stream) if p.size)).hexdigest()
