@@ -154,7 +154,7 @@ def fix(
         with progress_bar(file, quiet) as progress:
             options = {"reencode": reencode_audio, "fix_drift": fix_drift, "audio": audio, "export": export_audio, "overwrite": overwrite}
             report, written = run(file, pairs[file], config, **options, progress=progress)
-        click.echo(report.to_json() if as_json else report.to_text())
+        click.echo(report.to_json(written=written and written.to_dict()) if as_json else report.to_text())
         if written is None:
             say(f"{file}: not sure, nothing written", quiet)
             return UNDECIDED

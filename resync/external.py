@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from scipy.signal import correlate
 
 from .config import HOP_S, SAMPLE_RATE
 from .errors import MediaError, OutputError, RemuxError
-from .media import MediaInfo, probe, read_sound
+from .media import AudioInfo, MediaInfo, probe, read_sound
 from .mels import log_mel
 from .partfile import part_file
 from .remux import check_target, ffmpeg_exe, sound_filter
@@ -98,31 +99,42 @@ def check_sound_target(src: str | Path, dst: str | Path, overwrite: bool = False
         raise OutputError(f"{dst}: no kind of sound file that can be written; use .wav or .flac")
 
 
-def export_sound(
+@contextmanager
+def exported_sound(
     src: str | Path, track: int, dst: str | Path, shift_ms: float, *, tempo: float = 1.0, length_s: float, overwrite: bool = False
-) -> None:
+) -> Iterator[None]:
     """Write track `track` (from 0) of `src` to the sound file `dst`: `shift_ms` later, `tempo` as fast, `length_s` long.
 
-    All channels, at the track's own rate; sample 0 belongs to the film's zero. WAV is written with 24 bits.
-    Raises MediaError, OutputError and RemuxError; then nothing is left behind.
+    All channels, at the track's own rate; sample 0 belongs to the film's zero. WAV is written with 24 bits. The
+    sound is whole when the body runs and gets its name when the body is done: who fails there leaves no sound behind.
+    Raises MediaError, OutputError and RemuxError; then nothing is left behind either.
     """
-    import soundfile
-
     check_sound_target(src, dst, overwrite)
     info, dst = probe(src), Path(dst)
     sound = info.audio[track]
     filter_ = f"{sound_filter(sound, shift_ms / 1000, tempo)},apad,atrim=end={length_s:.6f}"
     command = [ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{info.path}"]
     command += ["-map", f"0:{sound.index}", "-af", filter_, "-f", "f32le", "pipe:1"]
+    with part_file(dst) as part:
+        _write_sound(command, sound, part, src, dst)
+        yield
+        try:
+            part.replace(dst)
+        except OSError as error:
+            raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def _write_sound(command: list[str], sound: AudioInfo, part: Path, src: str | Path, dst: Path) -> None:
+    """The samples that `command` gives into the sound file `part`, which is to become `dst`."""
+    import soundfile
+
     subtype = "PCM_24" if dst.suffix.lower() == ".wav" else None
     try:
-        with part_file(dst) as part:
-            with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
-                with soundfile.SoundFile(part, "w", sound.sample_rate, sound.channels, subtype) as out:
-                    while block := run.stdout.read(4 * sound.channels * sound.sample_rate):
-                        out.write(np.frombuffer(block, np.float32).reshape(-1, sound.channels))
-            if run.returncode:
-                raise RemuxError(f"{src}: ffmpeg could not read its sound to the end; check that it plays")
-            part.replace(dst)
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
+            with soundfile.SoundFile(part, "w", sound.sample_rate, sound.channels, subtype) as out:
+                while block := run.stdout.read(4 * sound.channels * sound.sample_rate):
+                    out.write(np.frombuffer(block, np.float32).reshape(-1, sound.channels))
     except (OSError, soundfile.SoundFileError) as error:
         raise OutputError(f"{dst}: cannot be written ({error}); choose another place or kind of file") from error
+    if run.returncode:
+        raise RemuxError(f"{src}: ffmpeg could not read its sound to the end; check that it plays")

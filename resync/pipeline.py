@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice
@@ -19,7 +20,7 @@ from .config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, Conf
 from .crops import mouth_crops
 from .curve import Scores
 from .decide import Decision, decide
-from .external import Sound, check_sound_target, export_sound, place
+from .external import Sound, check_sound_target, exported_sound, place
 from .faces import Detector, make_detector
 from .media import Frame, MediaInfo, picture_phase, probe, read_frames, require_video, require_video_and_sound
 from .mels import log_mel, speech_mask
@@ -111,14 +112,20 @@ def fix(
         move = {"shift_ms": report.shift_ms}
     else:
         return report, None
-    if audio is not None:
-        written = add_sound(source, audio, target, **move, overwrite=overwrite)
-    else:
-        written = shift_sound(source, target, **move, reencode=reencode, overwrite=overwrite)
-    if export is not None:
-        track = config.media.audio_track - 1 if audio is None else 0
-        export_sound(audio or source, track, export, **move, length_s=report.duration_s, overwrite=overwrite)
+    with _exported(source, audio, export, move, report, config, overwrite):
+        if audio is not None:
+            written = add_sound(source, audio, target, **move, overwrite=overwrite)
+        else:
+            written = shift_sound(source, target, **move, reencode=reencode, overwrite=overwrite)
     return report, written
+
+
+def _exported(source, audio, export, move: dict[str, float], report: Report, config: Config, overwrite: bool) -> AbstractContextManager:
+    """The sound alone as a file, if it is asked for, named once the film is written."""
+    if export is None:
+        return nullcontext()
+    track = config.media.audio_track - 1 if audio is None else 0
+    return exported_sound(audio or source, track, export, **move, length_s=report.duration_s, overwrite=overwrite)
 
 
 @lru_cache(maxsize=2)

@@ -62,6 +62,8 @@ _ALLOWED = {
 #: Samples an encoder puts before the sound. Only AVI has no way to tell players to skip them.
 _AVI_PRIMING = {"aac": 1024, "libmp3lame": 1105, "mp2": 481, "ac3": 256}
 _LOSSLESS = ("pcm_", "flac", "alac")
+#: Of these libav drops whole packets at the start of an edit list, up to 0.1 s too much (measured).
+_NO_EDIT_LIST = frozenset({"flac", "alac"})
 _FLOOR_BITS, _UNKNOWN_BITS = 64_000, 96_000  # bit/s a channel: at least, and when the source's is unknown
 _MP2_BITS = tuple(1000 * k for k in (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384))
 _MAX_BITS = {"libmp3lame": 320_000, "ac3": 640_000}
@@ -82,12 +84,20 @@ _CHECKED_KINDS = ("video", "audio", "subtitle", "attachment")
 
 @dataclass(frozen=True)
 class Remuxed:
-    """What was written: `command` as run, but for the temporary name; `notes` for the user, one line each."""
+    """What was written: `command` as run, but for the temporary name; `notes` for the user, one line each.
+
+    cut_ms: sound at the head that is no longer heard, because it now comes before the picture.
+    """
 
     path: Path
     command: tuple[str, ...]
     reencoded: bool
     notes: tuple[str, ...]
+    cut_ms: float = 0.0
+
+    def to_dict(self) -> dict:
+        """For JSON: all but the command."""
+        return {"file": str(self.path), "reencoded": self.reencoded, "cut_ms": self.cut_ms, "notes": list(self.notes)}
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,13 @@ def is_baked(info: MediaInfo, dst: str | Path, shift_s: float, reencode: bool) -
     AVI counts time in whole packets of sound (24 ms), so moves from it would be rounded to those.
     """
     unable = _suffix(dst) not in _HOLDS_OFFSET or info.format == "avi"
-    return reencode or (shift_s != 0 and unable)
+    return reencode or (shift_s != 0 and unable) or _loses_packets(info, dst, shift_s)
+
+
+def _loses_packets(info: MediaInfo, dst: str | Path, shift_s: float) -> bool:
+    """Whether a copy that begins before zero would lose more sound than it should; encoding it anew loses nothing."""
+    lossless = any(track.codec in _NO_EDIT_LIST for track in info.audio)
+    return lossless and _suffix(dst) in _EDIT_LISTS and _sound_starts_s(info) + shift_s < 0
 
 
 def build_command(
@@ -224,7 +240,8 @@ def shift_sound(
         return build_command(program, info, out, shift_s, reencode, replace(extras, hold=hold), tempo)
 
     command, more = _write(info, dst, build, shift_s)
-    return Remuxed(dst, command, is_baked(info, dst, shift_s, reencode), (*notes, *more))
+    cut_ms = _cut_ms(info, dst, shift_s, is_baked(info, dst, shift_s, reencode))
+    return Remuxed(dst, command, is_baked(info, dst, shift_s, reencode), (*notes, *more), cut_ms)
 
 
 def add_sound(
@@ -482,22 +499,30 @@ def _notes(info: MediaInfo, dst: Path, shift_s: float, reencode: bool) -> list[s
     baked = is_baked(info, dst, shift_s, reencode)
     notes = []
     if baked and not reencode:
+        kinds = "/".join(sorted({t.codec.upper() for t in info.audio if t.codec in _NO_EDIT_LIST}))
         unable = "AVI input" if info.format == "avi" else dst.suffix
+        if _loses_packets(info, dst, shift_s):
+            unable = f"{dst.suffix} with {kinds}"
         notes.append(f"{unable} cannot hold the move in timestamps: the sound was encoded anew, the picture copied")
     if baked:
         for number, track in enumerate(info.audio, start=1):
             encoder = _encoder(track, _suffix(dst))
             if encoder not in (track.codec, _ENCODERS.get(track.codec)):
                 notes.append(f"sound track {number} is now {encoder.removeprefix('lib')}, was {track.codec}")
-    early_ms = -1000 * (_sound_starts_s(info) + shift_s)
-    if shift_s < 0 and early_ms >= 0.5:
-        if baked:
-            notes.append(f"the first {early_ms:.0f} ms of sound come before the picture and were cut")
-        elif _suffix(dst) in _EDIT_LISTS:
-            notes.append(f"the first {early_ms:.0f} ms of sound come before the picture; players skip them")
-        else:
-            notes.append(f"the picture starts {early_ms:.0f} ms into the file, so that no sound is lost")
+    cut_ms, wait_ms = _cut_ms(info, dst, shift_s, baked), 1000 * _wait_s(info, dst, shift_s, baked)
+    if cut_ms >= 0.5:
+        cut = "and were cut" if baked else "and are still in the file, but players skip them"
+        notes.append(f"the first {cut_ms:.0f} ms of sound come before the picture {cut}")
+    if shift_s < 0 and wait_ms >= 0.5:
+        notes.append(f"the picture starts {wait_ms:.0f} ms into the file, so that no sound is lost")
     return notes
+
+
+def _cut_ms(info: MediaInfo, dst: str | Path, shift_s: float, baked: bool) -> float:
+    """How much sound at the head comes before zero and is not heard."""
+    if shift_s >= 0 or _wait_s(info, dst, shift_s, baked):
+        return 0.0
+    return round(max(0.0, -1000 * (_sound_starts_s(info) + shift_s)), 1)
 
 
 def _check_result(info: MediaInfo, part: Path, dst: Path, shift_s: float) -> list[str]:

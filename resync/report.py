@@ -65,9 +65,9 @@ class Report:
         ]
         return row | ({"curve": self.curve} if with_curve else {})
 
-    def to_json(self, with_curve: bool = False) -> str:
-        """One line of JSON."""
-        return json.dumps(self.to_dict(with_curve), ensure_ascii=False, allow_nan=False)
+    def to_json(self, with_curve: bool = False, **more) -> str:
+        """One line of JSON, with `more` fields behind the report's own."""
+        return json.dumps(self.to_dict(with_curve) | more, ensure_ascii=False, allow_nan=False)
 
     def to_text(self) -> str:
         """For people: the verdict in words first, then how sure and what was looked at."""

@@ -8,8 +8,8 @@ import soundfile
 from click.testing import CliRunner
 
 from resync.cli import main
-from resync.errors import MediaError, OutputError
-from resync.external import Sound, export_sound, match, onsets, place
+from resync.errors import MediaError, OutputError, RemuxError
+from resync.external import Sound, exported_sound, match, onsets, place
 from resync.media import probe, read_sound
 from resync.pipeline import analyze, fix
 from resync.synth import delayed, write_clip
@@ -124,7 +124,30 @@ def test_errors_are_one_line_and_leave_nothing(delayed_clip, recording, tmp_path
     done = CliRunner().invoke(main, ["fix", "a.mp4", "b.mp4", "-o", str(tmp_path), "--audio", str(recording)])
     assert done.exit_code == 2
     with pytest.raises(OutputError, match="exists already"):
-        export_sound(recording, 0, tmp_path / "text.wav", 0.0, length_s=1.0)
+        with exported_sound(recording, 0, tmp_path / "text.wav", 0.0, length_s=1.0):
+            pass
+
+
+def test_the_sound_alone_is_named_when_the_film_is_written(delayed_clip, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        assert [p.suffix for p in tmp_path.iterdir()] == [".wav"], "whole, under a name of its own"
+        raise RemuxError("no film")
+
+    monkeypatch.setattr("resync.pipeline.shift_sound", fail)
+    with pytest.raises(RemuxError, match="no film"):
+        fix(delayed_clip(200), tmp_path / "o.mp4", export=tmp_path / "o.wav")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recording_that_lies_about_its_length(delayed_clip, recording, tmp_path):
+    """A header that promises hours, as a recorder leaves that lost its power."""
+    header = bytearray(recording.read_bytes())
+    at = header.index(b"data") + 4
+    header[4:8] = header[at : at + 4] = (0xFFFFFFF0).to_bytes(4, "little")
+    lying = tmp_path / "lying.wav"
+    lying.write_bytes(header)
+    report = analyze(delayed_clip(0), audio=lying)
+    assert report.audio_delay_ms == pytest.approx(12340, abs=40)
 
 
 def test_check_tells_what_it_listened_to(delayed_clip, recording):

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import av
@@ -334,6 +336,38 @@ def test_notes_say_what_becomes_of_early_sound(media, tmp_path):
     assert "were cut" in shift_sound(media("aac.mkv"), tmp_path / "d.mkv", -200, reencode=True).notes[0]
 
 
+@pytest.mark.parametrize(
+    ("source", "shift_ms", "reencode", "cut_ms"),
+    [("aac.mp4", 200, False, 0), ("aac.mp4", -200, False, 200), ("aac.mkv", -200, False, 0), ("aac.mkv", -137.3, True, 137.3)],
+)
+def test_sound_that_is_not_heard_any_more_is_counted(media, tmp_path, source, shift_ms, reencode, cut_ms):
+    written = shift_sound(media(source), tmp_path / source, shift_ms, reencode=reencode)
+    assert written.cut_ms == pytest.approx(cut_ms, abs=0.1)
+    assert written.to_dict()["cut_ms"] == written.cut_ms
+
+
+@pytest.mark.parametrize("codec", ["flac", "alac"])
+@pytest.mark.parametrize("shift_ms", [200, -120, -333.3])
+def test_lossless_sound_in_an_edit_list(tmp_path, codec, shift_ms):
+    """Heard with ffmpeg, whose decoder drops too much of a copy that begins before zero."""
+    source, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    ffmpeg(*picture(), *noise(), "-c:v", "libx264", "-preset", "ultrafast", "-c:a", codec, source)
+    written = shift_sound(source, out, shift_ms)
+    assert written.reencoded == (shift_ms < 0)
+    if shift_ms < 0:
+        assert f"with {codec.upper()}" in written.notes[0]
+
+    def heard(path):
+        command = [remux.ffmpeg_exe(), "-v", "error", "-i", path, "-af", "aresample=async=1:first_pts=0", "-ac", "1", "-f", "f32le", "-"]
+        return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.float32)
+
+    before, after = heard(source), heard(out)
+    begin, samples = max(0, round(shift_ms / 1000 * RATE)), RATE // 2
+    piece = before[max(0, -round(shift_ms / 1000 * RATE)) :][:samples]
+    assert np.abs(after[begin : begin + samples] - piece).max() < 1e-3
+    assert probe(out).audio[0].codec == codec
+
+
 # --- what is kept ----------------------------------------------------------------------------------
 
 
@@ -513,6 +547,39 @@ def test_nothing_is_left_after_an_interruption(media, tmp_path, monkeypatch, blo
     with pytest.raises((KeyboardInterrupt, OutputError)):
         shift_sound(media("aac.mp4"), tmp_path / "o.mp4", 100)
     check_nothing_left(tmp_path)
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A file system of 16 KiB; wants the right to mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], capture_output=True).returncode:
+        pytest.skip("may not mount a small file system here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(not shutil.which("mount"), reason="no mount command")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_full_disk(media, full_disk, overwrite):
+    out = full_disk / "o.mp4"
+    if overwrite:
+        out.write_text("the old one")
+    with pytest.raises((OutputError, RemuxError), match="o.mp4.*(room|another place)"):
+        shift_sound(media("aac.mp4"), out, 200, overwrite=True)
+    assert [p.name for p in full_disk.iterdir()] == (["o.mp4"] if overwrite else [])
+    assert not overwrite or out.read_text() == "the old one"
+
+
+def test_another_file_system(media, tmp_path):
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is only one file system here")
+    with tempfile.TemporaryDirectory(dir=other) as folder:
+        shift_sound(media("aac.mp4"), Path(folder) / "o.mp4", 200)
+        assert moved_ms(media("aac.mp4"), Path(folder) / "o.mp4") == pytest.approx(200, abs=1)
+        assert [p.name for p in Path(folder).iterdir()] == ["o.mp4"]
 
 
 def test_no_ffmpeg(monkeypatch):
