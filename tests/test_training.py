@@ -24,7 +24,19 @@ from resync.synth import talking_clip, write_clip
 from resync.training import prepare as preparing
 from resync.training import train as training
 from resync.training.cache import MARGIN, Entry, read_crops, read_index, read_mels, wide_crop, write_crops
-from resync.training.calibrate import Pairs, Samples, collect, collect_pairs, fit_rule, fit_scale, reliability, trade_off
+from resync.training.calibrate import (
+    Pairs,
+    Samples,
+    certainties,
+    collect,
+    collect_pairs,
+    fit_rule,
+    fit_scale,
+    held_out,
+    reliability,
+    scaled,
+    trade_off,
+)
 from resync.training.clips import find_clips
 from resync.training.dataset import Augment, Library, Track, draw_batch, draw_sequence, muddy_sound, stack_windows, view_crops
 from resync.training.evaluate import (
@@ -599,13 +611,13 @@ def test_the_rule_tells_right_from_wrong():
     rng = np.random.default_rng(0)
     right = rng.random(400) < 0.7
     values = rng.normal(0, 1, (400, 3)) + np.outer(right, [2.0, 1.0, 0.0])
-    samples = Samples(values, right, right | (rng.random(400) < 0.3))
+    samples = Samples(values, right, right | (rng.random(400) < 0.3), np.arange(400) % 7)
     rule = fit_rule(samples)
     assert len(rule) == 4 and rule[1] > rule[2] > 0 and min(rule[1:]) >= 0
     assert ((rule[0] + values @ rule[1:] > 0) == right).mean() > 0.85
-    against = fit_rule(Samples(-values, right, right))
+    against = fit_rule(replace(samples, features=-values))
     assert min(against[1:]) >= 0, "no figure may count against an answer by being better"
-    rows = trade_off(samples, rule)
+    rows = trade_off(samples, certainties(samples, rule))
     answered, refused = [r["answered"] for r in rows], [r["swapped_refused"] for r in rows]
     assert answered == sorted(answered, reverse=True) and refused == sorted(refused)
     assert rows[-1]["wrong"] < rows[0]["wrong"] and answered[0] > 0.8
@@ -624,9 +636,10 @@ def test_calibration():
     rng = np.random.default_rng(0)
     honest = rng.normal(0, 2, 200_000)
     true = rng.random(len(honest)) < 1 / (1 + np.exp(-honest))
-    error, rows = reliability(Pairs(honest, true, np.ones(len(true))))
+    pairs = Pairs(honest, true, np.ones(len(true)), np.arange(len(true)) % 4)
+    error, rows = reliability(pairs)
     assert error < 0.01 and len(rows) == 10 and all(abs(r["predicted"] - r["observed"]) < 0.02 for r in rows)
-    boastful = Pairs(2 * honest + 1, true, np.ones(len(true)))
+    boastful = replace(pairs, odds=2 * honest + 1)
     assert reliability(boastful)[0] > 0.05
     net = ICSyncNet(TINY)
     cosine = torch.linspace(-1, 1, 5)
@@ -635,6 +648,21 @@ def test_calibration():
     assert torch.allclose(net.logits(cosine), 0.5 * before - 0.5, atol=1e-6)
     slope, shift = fit_scale(boastful)
     assert slope == pytest.approx(0.5, abs=0.02) and shift == pytest.approx(-0.5, abs=0.03)
+    assert reliability(replace(boastful, odds=held_out(boastful, fit_scale, scaled)))[0] < 0.01
+
+
+def test_nobody_is_asked_of_a_fit_to_himself():
+    person = np.array(["a", "b", "a", "c", "d", "e", "f"])
+    samples = Samples(np.zeros((7, 2)), np.ones(7, bool), np.ones(7, bool), person)
+    asked = []
+
+    def apply(part, others):
+        assert not set(part.person) & others and set(part.person) | others == set(person)
+        asked.extend(part.person)
+        return np.array([ord(p) for p in part.person])
+
+    out = held_out(samples, lambda rest: set(rest.person), apply)
+    assert sorted(asked) == sorted(person) and out.tolist() == [ord(p) for p in person]
 
 
 def test_pairs_of_the_calibration(net):

@@ -1,12 +1,13 @@
 """How far to trust the network, on people it never saw: what its P is worth, and the rule of `decide.certainty`.
 
 Right answers are peaks of clips and pieces of clips within 60 ms of the reference delay; wrong
-ones are all others, and every peak of a picture scored against another clip's sound.
+ones are all others, and every peak of a picture scored against another clip's sound. What is fitted
+flatters the people it was fitted to: `held_out` asks every person of a fit to the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,30 +24,33 @@ from .evaluate import Embedded, estimate, pieces, reference, score
 
 RIGHT_S = 0.06
 LENGTHS = (2.0, 3.0, 5.0, 8.0)
+FOLDS = 5
 
 
 @dataclass(frozen=True)
 class Samples:
-    """features: [n, 2] of `decide.features`; right: bool [n]; own: bool [n], False for swapped voices."""
+    """features: [n, 2] of `decide.features`; right: bool [n]; own: bool [n], False for swapped voices; person: int [n], who is seen."""
 
     features: np.ndarray
     right: np.ndarray
     own: np.ndarray
+    person: np.ndarray
 
 
 def collect(net: ICSyncNet, embedded: list[Embedded], range_s: float = CurveConfig.range_s) -> Samples:
     """Peaks of all clips and their pieces, with their own sound and with another speaker's."""
-    rows: list[tuple[tuple[float, float], bool, bool]] = []
+    rows: list[tuple[tuple[float, float], bool, bool, int]] = []
+    number = _people(embedded)
     for i, e in enumerate(embedded):
         scores = score(net, e, range_s=range_s)
         truth = reference(e.entry, estimate(scores))
         if truth is None:
             continue
-        rows += [(f, abs(d - truth) <= RIGHT_S, True) for f, d in _peaks(scores)]
+        person = number[e.entry.name]
+        rows += [(f, abs(d - truth) <= RIGHT_S, True, person) for f, d in _peaks(scores)]
         other = next((x for x in embedded[i - 1 :] + embedded if x.entry.speaker != e.entry.speaker), None)
-        rows += [(f, False, False) for f, _ in _peaks(score(net, e, other, range_s))] if other else []
-    f, right, own = zip(*rows)
-    return Samples(np.array(f), np.array(right), np.array(own))
+        rows += [(f, False, False, person) for f, _ in _peaks(score(net, e, other, range_s))] if other else []
+    return Samples(*(np.array(column) for column in zip(*rows)))
 
 
 def fit_rule(samples: Samples, ridge: float = 1e-3) -> tuple[float, ...]:
@@ -95,9 +99,23 @@ def _told(scores: Scores, config: DecideConfig) -> tuple[float, float] | None:
     return (top.delay_s, uncertainty(scores, config)) if certainty(scores, values, top, config) >= config.min_certainty else None
 
 
-def trade_off(samples: Samples, rule: tuple[float, ...]) -> list[dict[str, float]]:
-    """For thresholds of certainty: share of own voices answered, of answers wrong, of swapped voices refused."""
-    certainty = 1 / (1 + np.exp(-(rule[0] + samples.features @ np.array(rule[1:]))))
+def held_out(data: Samples | Pairs, fit: Callable, apply: Callable) -> np.ndarray:
+    """`apply(part, fit(rest))` for every fifth of the people, put together again: [n]. Wants FOLDS people at least."""
+    fold = np.unique(data.person, return_inverse=True)[1] % FOLDS
+    cut = lambda keep: replace(data, **{k: v[keep] for k, v in vars(data).items()})  # noqa: E731
+    out = np.empty(len(fold))
+    for k in range(FOLDS):
+        out[fold == k] = apply(cut(fold == k), fit(cut(fold != k)))
+    return out
+
+
+def certainties(samples: Samples, rule: tuple[float, ...]) -> np.ndarray:
+    """Certainty of every sample by a rule, as `decide.certainty` computes it: [n]."""
+    return expit(rule[0] + samples.features @ np.array(rule[1:]))
+
+
+def trade_off(samples: Samples, certainty: np.ndarray) -> list[dict[str, float]]:
+    """For thresholds of certainty [n]: share of own voices answered, of answers wrong, of swapped voices refused."""
     own = samples.own
     rows = []
     for threshold in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
@@ -119,16 +137,19 @@ class Pairs:
     """True pairs, at the clip's own delay, and false ones, two to fifteen frames from it. Arrays [n].
 
     weight: both classes weigh the same, as in the balanced loss: P = 0.5 means as likely true as false.
+    person: number of who is seen.
     """
 
     odds: np.ndarray
     true: np.ndarray
     weight: np.ndarray
+    person: np.ndarray
 
 
-def collect_pairs(net: ICSyncNet, embedded: Iterable[Embedded]) -> Pairs:
+def collect_pairs(net: ICSyncNet, embedded: list[Embedded]) -> Pairs:
     """All pairs of windows with speech of all clips."""
-    odds, true, weight = [], [], []
+    number = _people(embedded)
+    odds, true, weight, person = [], [], [], []
     for e in embedded:
         scores = score(net, e, range_s=1.0)
         truth = reference(e.entry, estimate(scores))
@@ -142,19 +163,27 @@ def collect_pairs(net: ICSyncNet, embedded: Iterable[Embedded]) -> Pairs:
             odds.append(some)
             true.append(np.full(len(some), kind))
             weight.append(np.full(len(some), 1 / max(1, columns.sum())))
-    return Pairs(*(np.concatenate(x) for x in (odds, true, weight)))
+            person.append(np.full(len(some), number[e.entry.name], np.int32))
+    return Pairs(*(np.concatenate(x) for x in (odds, true, weight, person)))
 
 
 def fit_scale(pairs: Pairs) -> tuple[float, float]:
     """Slope and shift of the log-odds under which P is best calibrated (Platt 1999): (1, 0) changes nothing."""
-    sign = np.where(pairs.true, 1.0, -1.0)
 
-    def loss(w: np.ndarray) -> float:
-        return float(np.average(np.logaddexp(0, -sign * (w[0] * pairs.odds + w[1])), weights=pairs.weight))
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        z = w[0] * pairs.odds + w[1]
+        error = expit(z) - pairs.true
+        value = np.average(np.logaddexp(0, z) - pairs.true * z, weights=pairs.weight)
+        return value, np.array([np.average(error * x, weights=pairs.weight) for x in (pairs.odds, 1.0)])
 
     # No slope below zero, whatever the network: that would call what fits best least likely.
-    slope, shift = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead", bounds=[(0.01, None), (None, None)]).x
+    slope, shift = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.01, None), (None, None)]).x
     return round(float(slope), 4), round(float(shift), 4)
+
+
+def scaled(pairs: Pairs, scale: tuple[float, float]) -> np.ndarray:
+    """Log-odds under a slope and a shift: [n]."""
+    return scale[0] * pairs.odds + scale[1]
 
 
 def reliability(pairs: Pairs, bins: int = 10) -> tuple[float, list[dict[str, float]]]:
@@ -167,6 +196,12 @@ def reliability(pairs: Pairs, bins: int = 10) -> tuple[float, list[dict[str, flo
     share = total / total.sum()
     rows = [{"predicted": round(a, 3), "observed": round(b, 3), "share": round(c, 3)} for a, b, c in zip(predicted, observed, share)]
     return round(float(np.sum(share * np.abs(predicted - observed))), 4), rows
+
+
+def _people(embedded: list[Embedded]) -> dict[str, int]:
+    """Name of a track -> number of its person."""
+    names = sorted({(e.entry.source, e.entry.speaker) for e in embedded})
+    return {e.entry.name: names.index((e.entry.source, e.entry.speaker)) for e in embedded}
 
 
 def _peaks(scores: Scores):

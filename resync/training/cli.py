@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -201,30 +201,39 @@ def _repair(cache: Path, weights: Path | None, trusted: tuple[str, ...]) -> None
 
 
 def _calibrate(net, embedded: list, write: Path | None) -> None:
-    """Print how far P is to be believed, and the rule that tells sure answers from unsure ones with its trade-off."""
-    from ..weights import save
-    from .calibrate import collect, collect_pairs, fit_rule, fit_scale, intervals, reliability, trade_off
+    """Print how far P is to be believed, and the rule that tells sure answers from unsure ones with its trade-off.
 
-    pairs = collect_pairs(net, embedded)
-    slope, shift = fit_scale(pairs)
+    Both once as fitted, and once by fits to other people than those asked (of five people or more).
+    """
+    from ..weights import save
+    from . import calibrate as fits
+
+    pairs = fits.collect_pairs(net, embedded)
+    slope, shift = fits.fit_scale(pairs)
+    enough = len(set(pairs.person)) >= fits.FOLDS
+    others = replace(pairs, odds=fits.held_out(pairs, fits.fit_scale, fits.scaled)) if enough else None
     if write:
         net.rescale(slope, shift)
-        pairs = collect_pairs(net, embedded)
-    samples = collect(net, embedded)
-    error, bins = reliability(pairs)
+        pairs = fits.collect_pairs(net, embedded)
+    error, bins = fits.reliability(pairs)
     click.echo(json.dumps({"expected_calibration_error": error, "best_slope": slope, "best_shift": shift}))
+    if others:
+        click.echo(json.dumps({"held_out": True, "expected_calibration_error": fits.reliability(others)[0]}))
     for row in bins:
         click.echo(json.dumps(row))
-    for kind, ratios in intervals(net, embedded).items():
+    for kind, ratios in fits.intervals(net, embedded).items():
         if len(ratios):
             told = {"answers": len(ratios), "covered": round(float((ratios <= 1).mean()), 4)}
             click.echo(json.dumps({f"uncertainty_of_{kind}": told}))
     if write:
         save(net, write)
-    rule = fit_rule(samples)
+    samples = fits.collect(net, embedded)
+    rule = fits.fit_rule(samples)
     click.echo(json.dumps({"rule": rule}))
-    for row in trade_off(samples, rule):
+    for row in fits.trade_off(samples, fits.certainties(samples, rule)):
         click.echo(json.dumps(row))
+    for row in fits.trade_off(samples, fits.held_out(samples, fits.fit_rule, fits.certainties)) if enough else ():
+        click.echo(json.dumps({"held_out": True, **row}))
 
 
 def table_lines(table: dict[str, dict]) -> list[str]:

@@ -39,7 +39,9 @@ class Augment:
     shift: float = 0.06  # centre, +- share of the crop's side
     roll: float = 0.15  # rad
     stretch: float = 0.08  # width against height, +- share
+    warp: float = 0.0  # smooth random bending, spread as a share of the crop's side: another face's shape
     contrast: float = 0.3
+    shade: float = 0.0  # light from one side, spread in grey levels
     noise: float = 6.0  # grey levels
     blur: float = 0.3  # share of sequences that are blurred
     coarse: float = 0.0  # share at half the resolution
@@ -161,6 +163,9 @@ def view_crops(crops: Tensor, size: int, share: float, augment: Augment) -> Tens
         torch.stack([flip * scale * stretch * roll.sin(), scale * roll.cos(), 2 * share * spread(augment.shift)], 1),
     ]
     grid = F.affine_grid(torch.stack(rows, 1), [batch, 1, size, size], align_corners=False)
+    if augment.warp:
+        knots = torch.randn(batch, 2, 4, 4, device=crops.device) * 2 * share * augment.warp
+        grid = grid + F.interpolate(knots, size, mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
     x = F.grid_sample(crops.float(), grid, align_corners=False, padding_mode="zeros")
     return _retouch(x, augment) if augment.contrast else x
 
@@ -171,6 +176,9 @@ def _retouch(x: Tensor, augment: Augment) -> Tensor:
     one = lambda: torch.rand(batch, 1, 1, 1, device=device)  # noqa: E731
     x = 255 * (x / 255).clamp(0, 1) ** torch.exp((one() * 2 - 1) * augment.contrast)
     x = 128 + (x - 128) * (1 + (one() * 2 - 1) * augment.contrast) + (one() * 2 - 1) * 30
+    if augment.shade:
+        corners = torch.randn(batch, 1, 2, 2, device=device) * augment.shade
+        x = x + F.interpolate(corners, x.shape[-2:], mode="bilinear", align_corners=True)
     soft = F.avg_pool2d(x, 3, 1, 1)
     x = torch.where(one() < augment.blur, torch.lerp(x, soft, one()), x)
     if augment.coarse:
