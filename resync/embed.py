@@ -10,7 +10,7 @@ from .errors import DeviceError
 from .mels import windows
 from .model import ICSyncNet
 
-BATCH = 256
+BATCH = {"cpu": 64, "cuda": 1024}  # windows at once; on a processor more costs memory and gains nothing
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -33,7 +33,8 @@ def embed_mouth(net: ICSyncNet, crops: np.ndarray) -> np.ndarray:
     """uint8 [n, S, S] consecutive crops -> float32 [n - 4, E], one for each five-frame window."""
     device = next(net.parameters()).device
     stacks = torch.from_numpy(np.array(crops)).unfold(0, WINDOW_FRAMES, 1).permute(0, 3, 1, 2)
-    parts = [net.embed_mouth(stacks[i : i + BATCH].to(device)).cpu() for i in range(0, len(stacks), BATCH)]
+    size = BATCH[device.type]
+    parts = [net.embed_mouth(stacks[i : i + size].to(device)).cpu() for i in range(0, len(stacks), size)]
     return torch.cat(parts).numpy()
 
 
@@ -42,7 +43,8 @@ def embed_sound(net: ICSyncNet, mels: np.ndarray) -> np.ndarray:
     """float [n, bands] mel frames -> float32 [n - 19, E], one for each 0.2 s window, every 10 ms."""
     device = next(net.parameters()).device
     view = windows(np.asarray(mels, np.float32))
-    parts = [net.embed_sound(torch.from_numpy(np.array(view[i : i + BATCH])).to(device)).cpu() for i in range(0, len(view), BATCH)]
+    size = BATCH[device.type]
+    parts = [net.embed_sound(torch.from_numpy(np.array(view[i : i + size])).to(device)).cpu() for i in range(0, len(view), size)]
     return torch.cat(parts).numpy()
 
 

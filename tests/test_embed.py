@@ -20,7 +20,7 @@ def net():
 
 
 def test_mouth_windows(net, monkeypatch):
-    monkeypatch.setattr(embed, "BATCH", 4)
+    monkeypatch.setitem(embed.BATCH, "cpu", 4)
     crops = np.random.default_rng(0).integers(0, 256, (14, 32, 32), np.uint8)
     out = embed.embed_mouth(net, crops)
     assert out.shape == (10, 12) and out.dtype == np.float32
@@ -32,7 +32,7 @@ def test_mouth_windows(net, monkeypatch):
 
 
 def test_sound_windows(net, monkeypatch):
-    monkeypatch.setattr(embed, "BATCH", 7)
+    monkeypatch.setitem(embed.BATCH, "cpu", 7)
     mels = np.random.default_rng(0).normal(-3, 1, (45, 80))
     out = embed.embed_sound(net, mels)
     assert out.shape == (26, 12) and out.dtype == np.float32
