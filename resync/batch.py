@@ -80,7 +80,7 @@ class Batch(Generic[Job, Result]):
         Dask itself runs the jobs of a dead worker again, on another one, and gives up after some such deaths.
         """
         try:
-            from distributed import Client, as_completed
+            from distributed import CancelledError, Client, as_completed
         except ImportError as error:
             raise BatchError("dask: not installed; run: pip install 'resync[dask]'") from error
         where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
@@ -89,14 +89,20 @@ class Batch(Generic[Job, Result]):
         except (OSError, ValueError) as error:
             raise BatchError(f"{address}: no Dask scheduler answers there; start one with `dask scheduler`") from error
         with client:
-            pending = {client.submit(_call, self.work, self.again(job), pure=False): job for job in jobs}
-            for future in as_completed(list(pending)):
-                job = pending.pop(future)
+            futures = {client.submit(_call, self.work, self.again(job), pure=False): job for job in jobs}
+            doubtful = []
+            for future in as_completed(list(futures)):
+                job = futures.pop(future)
                 if future.status == "finished":
                     yield job, future.result()
                 else:
-                    why = f"{future.status}: {future.exception()!r}" if future.status == "error" else future.status
-                    yield job, self.lost(job, f"the cluster gave it up ({' '.join(why.split())})")
+                    doubtful.append(job)
+            # The death of a worker counts against all jobs that lay on it; alone each shows whether it is deadly.
+            for job in doubtful:
+                try:
+                    yield job, client.submit(_call, self.work, self.again(job), pure=False).result()
+                except (Exception, CancelledError) as error:  # of Dask: `work` raises none
+                    yield job, self.lost(job, f"the cluster gave it up ({type(error).__name__})")
 
 
 def _call(work, job):

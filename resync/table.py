@@ -45,7 +45,8 @@ def table_row(outcome: Outcome, colour: bool = False) -> str:
     told = click.style(f"{result:<14}", fg=KINDS[what]) if colour else f"{result:<14}"
     if r is None:
         return f"{told} {'':>42}  {shown(outcome.file)}"
-    frames, spread = number(r.audio_delay_frames, "+.1f"), number(r.uncertainty_ms, ".0f")
+    frames = number(r.audio_delay_frames and abs(r.audio_delay_frames), ".1f")
+    spread = number(r.uncertainty_ms, ".0f")
     sure, offscreen = number(r.certainty, ".2f"), number(r.offscreen_ratio, ".2f")
     written = f" -> {shown(outcome.written['file'])}" if outcome.written else ""
     row = f"{told} {frames:>7} {spread:>5} {sure:>9} {offscreen:>9} {number(r.duration_s, '.1f'):>6} s  {shown(outcome.file)}{written}"
