@@ -80,12 +80,13 @@ class Batch(Generic[Job, Result]):
         Dask itself runs the jobs of a dead worker again, on another one, and gives up after some such deaths.
         """
         try:
-            from distributed import CancelledError, Client, as_completed
+            from distributed import Client, as_completed
+            from distributed.client import CancelledError
         except ImportError as error:
             raise BatchError("dask: not installed; run: pip install 'resync[dask]'") from error
         where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
         try:
-            client = Client(**where, set_as_default=False)
+            client = Client(**where)
         except (OSError, ValueError) as error:
             raise BatchError(f"{address}: no Dask scheduler answers there; start one with `dask scheduler`") from error
         with client:
