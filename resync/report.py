@@ -198,7 +198,7 @@ def _drift(r: Report) -> str:
     told, needed = sum(s.delay_s is not None for s in r.segments), DecideConfig.min_drift_segments
     if told >= needed:
         return "none that is steady"
-    return f"unknown: it takes {needed} stretches with an answer of their own, here {'is' if told == 1 else 'are'} {told}"
+    return f"unknown: it takes {needed} stretches with an answer of their own, this film has {told}"
 
 
 def _looked_at(r: Report) -> str:

@@ -80,5 +80,5 @@ def csv_of(outcome: Outcome) -> str:
 
 def summary(kinds: Counter[str], before: int, elapsed_s: float) -> str:
     """The line at the end: how many of which kind, how many of them known from before."""
-    told = ", ".join(f"{kinds[name]} {name}" for name in KINDS if kinds[name])
+    told = ", ".join(f"{kinds[name]} {name}" for name in KINDS if kinds[name]) or "nothing to do"
     return f"{kinds.total()} files in {elapsed_s:.0f} s: {told}{f' ({before} known from before)' if before else ''}"
