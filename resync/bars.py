@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable
+from typing import Any
 
 import click
 
@@ -12,7 +13,8 @@ class Bars:
     """Shown on stderr while it is entered, only on a terminal, and not when `quiet`."""
 
     def __init__(self, total: int, quiet: bool = False):
-        self._total, self._bars, self._tasks = total, None, {}
+        self._total, self._bars = total, None
+        self._tasks: dict[Hashable, Any] = {}
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

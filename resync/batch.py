@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -27,22 +27,30 @@ THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PATIENCE_S = 5.0  # for a process that was asked to end
 
 
+def _same(job):
+    return job
+
+
+def _untold(job, progress) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Batch(Generic[Job, Result]):
     """What is to be done for every job. told(job, progress): gets the job when it begins, with None, and what `tell` was told."""
 
     work: Callable[[Job, Callable[[Any], None] | None], Result]
     lost: Callable[[Job, str], Result]
-    again: Callable[[Job], Job] = lambda job: job
-    told: Callable[[Job, Any], None] = lambda job, progress: None
+    again: Callable[[Job], Job] = _same
+    told: Callable[[Job, Any], None] = _untold
 
-    def here(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
+    def here(self, jobs: Sequence[Job]) -> Generator[tuple[Job, Result], None, None]:
         """One after the other in this process."""
         for job in jobs:
             self.told(job, None)
             yield job, self.work(job, lambda progress, job=job: self.told(job, progress))
 
-    def in_processes(self, jobs: Sequence[Job], count: int) -> Iterator[tuple[Job, Result]]:
+    def in_processes(self, jobs: Sequence[Job], count: int) -> Generator[tuple[Job, Result], None, None]:
         """In `count` processes that share the cores evenly. To be closed, so that an end before time leaves none running."""
         pool = _Pool(self.work, max(1, cores() // count))
         waiting = deque((job, 1) for job in jobs)
@@ -53,7 +61,8 @@ class Batch(Generic[Job, Result]):
                     job, trial = waiting.popleft()
                     busy[pool.give(job)] = job, trial
                     self.told(job, None)
-                for pipe in wait(list(busy)):
+                ready = wait(list(busy))
+                for pipe in [pipe for pipe in busy if pipe in ready]:
                     job, trial = busy[pipe]
                     try:
                         done, value = pipe.recv()
@@ -74,7 +83,7 @@ class Batch(Generic[Job, Result]):
         finally:
             pool.close()
 
-    def on_dask(self, jobs: Sequence[Job], address: str) -> Iterator[tuple[Job, Result]]:
+    def on_dask(self, jobs: Sequence[Job], address: str) -> Generator[tuple[Job, Result], None, None]:
         """On the Dask cluster whose scheduler is at `address` (or in that scheduler file). Raises BatchError.
 
         Dask itself runs the jobs of a dead worker again, on another one, and gives up after some such deaths.

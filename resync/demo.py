@@ -30,7 +30,7 @@ def run(folder: Path, delay_ms: float, seed: int, seconds: float, tell: Callable
     write_clip(clip, broken, audio_delay_ms=delay_ms)
     say(f"{broken}: its sound was moved {delay_ms:+g} ms; fixing it ...")
     report, written = fix(broken, fixed, Config(), overwrite=True)
-    tell(Outcome(report.file, report, str(fixed), written and written.to_dict()).to_text())
+    tell(Outcome(report.file, report, str(fixed), None if written is None else written.to_dict()).to_text())
     if written is None:
         return 3
     left = analyze(fixed, Config())

@@ -68,7 +68,8 @@ def targets(inputs: Iterable[Input], folder: Path) -> list[tuple[Path, Path]]:
 
     Raises OutputError where two inputs would write one output.
     """
-    pairs, taken = [], {}
+    pairs: list[tuple[Path, Path]] = []
+    taken: dict[str, Path] = {}
     for path, below in inputs:
         target = folder / below.with_name(f"{below.stem}{OWN_SUFFIX}{below.suffix}")
         other = taken.setdefault(os.path.normcase(os.path.abspath(target)), path)

@@ -29,7 +29,7 @@ class Job(NamedTuple):
 
     def failed(self, why: str) -> Outcome:
         """The outcome of a job that did not come to an end."""
-        return Outcome(str(self.source), target=self.target and str(self.target), error=f"{self.source}: {why}")
+        return Outcome(str(self.source), target=None if self.target is None else str(self.target), error=f"{self.source}: {why}")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Work:
         if job.target is None:
             return Outcome(str(job.source), analyze(job.source, self.config, tell, audio=self.audio))
         report, written = fix(job.source, job.target, self.config, audio=self.audio, overwrite=job.overwrite, progress=tell, **self.options)
-        return Outcome(str(job.source), report, str(job.target), written and written.to_dict())
+        return Outcome(str(job.source), report, str(job.target), None if written is None else written.to_dict())
 
     def absolute(self) -> Work:
         """With whole paths, for machines that work in other folders."""

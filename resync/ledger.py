@@ -52,7 +52,8 @@ class Ledger:
         written = row.get("written")
         if written and (job.target is None or os.path.abspath(job.target) != os.path.abspath(written["file"]) or not job.target.exists()):
             return None
-        return Outcome(str(job.source), Report.from_dict(row | {"file": str(job.source)}), job.target and str(job.target), written)
+        target = None if job.target is None else str(job.target)
+        return Outcome(str(job.source), Report.from_dict(row | {"file": str(job.source)}), target, written)
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """Keep a result; errors are not kept, so that they are tried again. Raises BatchError."""

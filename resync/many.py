@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -111,7 +111,7 @@ def _printer(count: int, many: Many, with_curve: bool) -> Printer:
     return Printer(table.HEADER, lambda outcome: table.table_row(outcome, colour))
 
 
-def _results(jobs: list[Job], work: Work, many: Many, bars: Bars) -> Iterator[tuple[Job, Outcome]]:
+def _results(jobs: list[Job], work: Work, many: Many, bars: Bars) -> Generator[tuple[Job, Outcome], None, None]:
     """What came of each job, as it comes: from a cluster, from processes of their own, or from right here."""
     count = min(many.jobs, len(jobs))
     if count > 1 and not many.dask:
