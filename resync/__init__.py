@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import DataError, DetectorError, DeviceError, MediaError, OutputError, RemuxError, ResyncError, WeightsError
+from .errors import BatchError, DataError, DetectorError, DeviceError, MediaError, OutputError, RemuxError, ResyncError, WeightsError
 
 if TYPE_CHECKING:
     from .config import Config
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "BatchError",
     "Config",
     "DataError",
     "DetectorError",

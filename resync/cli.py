@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,9 +16,12 @@ from . import __version__
 from .config import Config, CurveConfig, MediaConfig
 from .errors import ResyncError
 
+if TYPE_CHECKING:
+    from .many import Many
+    from .report import Outcome
+
 UNDECIDED, OVER = 3, 4
-SEVERITY = (0, OVER, UNDECIDED, 1)  # of many files, the worst code is the exit code
-OWN_SUFFIX = ".resync"  # in the names of outputs written with -o; such files are not taken as input
+MANY = ("recursive", "jobs", "skip_done", "shard", "dask", "as_json", "as_csv", "quiet")  # options; the fields of many.Many
 
 FILE = click.Path(path_type=Path)
 
@@ -37,6 +41,9 @@ def main() -> None:
     """
     # By default a terminated Python leaves without cleaning up; like this it does.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text, and JSON still is JSON then
 
 
 def analysis_options(command: Callable) -> Callable:
@@ -65,12 +72,45 @@ def analysis_options(command: Callable) -> Callable:
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
         click.option("--weights", type=FILE, help="Other weights than the packaged ones."),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
-        click.option("-q", "--quiet", is_flag=True, help="No progress, no talk."),
     ]
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def parse_shard(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """I/N -> (I, N)."""
+    try:
+        index, count = map(int, (value or "1/1").split("/"))
+    except ValueError:
+        index = count = 0
+    if not 1 <= index <= count:
+        raise click.BadParameter(f"{value}: give I/N with I from 1 to N, as 3/8")
+    return None if value is None else (index, count)
+
+
+def many_options(command: Callable) -> Callable:
+    """Options that say how results are told and how many files are done; the command gets them as one `many`."""
+    options = [
+        click.option("-r", "--recursive", is_flag=True, help="Look below the folders given, not only right in them."),
+        click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Work on N files at a time."),
+        click.option("--skip-done", type=FILE, metavar="FILE", help="Keep results in FILE; take those of unchanged files from it."),
+        click.option("--shard", callback=parse_shard, metavar="I/N", help="Only share I of N, for job arrays."),
+        click.option("--dask", metavar="ADDRESS", help="Have a Dask cluster do it: address or file of its scheduler."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
+        click.option("--csv", "as_csv", is_flag=True, help="Lines of CSV under a header instead of text."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress, no talk."),
+    ]
+
+    @wraps(command)
+    def collected(**given):
+        from .many import Many
+
+        return command(many=Many(**{name: given.pop(name) for name in MANY}), **given)
+
+    for option in reversed(options):
+        collected = option(collected)
+    return collected
 
 
 def write_options(command: Callable) -> Callable:
@@ -90,78 +130,79 @@ def write_options(command: Callable) -> Callable:
 @analysis_options
 @click.option("--curve", "with_curve", is_flag=True, help="Put the probability curve into the JSON.")
 @click.option("--fail-over-ms", type=click.FloatRange(0), metavar="N", help="Exit 4 when the delay is over N ms.")
+@many_options
 def check(
     files: tuple[Path, ...],
     audio: Path | None,
-    as_json: bool,
-    quiet: bool,
     with_curve: bool,
     fail_over_ms: float | None,
+    many: Many,
     **analysis,
 ) -> None:
-    """Report the offset of each file; nothing is written.
+    """Report the offset of each file; nothing is written. A folder stands for the media files in it.
 
     Example: resync check --json *.mp4
     """
-    config = make_config(**analysis)
 
-    def one(file: Path) -> int:
-        from .pipeline import analyze
+    def code(outcome: Outcome) -> int:
+        if not outcome.settled:
+            return 1 if outcome.error else UNDECIDED
+        assert outcome.report and outcome.report.audio_delay_ms is not None
+        return OVER if fail_over_ms is not None and abs(outcome.report.audio_delay_ms) > fail_over_ms else 0
 
-        with progress_bar(file, quiet) as progress:
-            report = analyze(file, config, progress, audio=audio)
-        click.echo(report.to_json(with_curve) if as_json else report.to_text())
-        if not report.decided:
-            return UNDECIDED
-        return OVER if fail_over_ms is not None and abs(report.audio_delay_ms) > fail_over_ms else 0
+    def run() -> int:
+        from .jobs import Work
+        from .many import carry_out, to_check
 
-    sys.exit(for_each(files, one, as_json))
+        return carry_out(to_check(files, many), Work(make_config(**analysis), audio), many, code, with_curve)
+
+    sys.exit(in_one_line(run))
 
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="IN OUT | IN... -o DIR")
 @click.option("-o", "--output-dir", type=FILE, metavar="DIR", help="Write {name}.resync{ext} of every IN into DIR.")
 @click.option("--fix-drift", is_flag=True, help="Resample a sound that drifts steadily, instead of refusing it.")
+@click.option("--force", is_flag=True, help="Where the answer is not sure, take the best guess, if there is one.")
 @click.option(
     "--export-audio", type=FILE, metavar="FILE", help="Write the sound alone too, in sync and as long as the film (wav, flac, ...)."
 )
 @analysis_options
 @write_options
+@many_options
 def fix(
     files: tuple[Path, ...],
     output_dir: Path | None,
     fix_drift: bool,
+    force: bool,
     export_audio: Path | None,
     audio: Path | None,
-    as_json: bool,
-    quiet: bool,
     overwrite: bool,
     reencode_audio: bool,
+    many: Many,
     **analysis,
 ) -> None:
     """Check IN, move its sound into place and write OUT; when not sure, write nothing and exit 3.
 
     Example: resync fix in.mp4 out.mp4
+
+    With -o, folders stand for the media files in them, and DIR is laid out as they are.
     """
-    config = make_config(**analysis)
-    pairs = dict(targets(files, output_dir))
-    if len(pairs) > 1 and (audio or export_audio):
-        raise click.UsageError("--audio and --export-audio go with one IN and OUT")
 
-    def one(file: Path) -> int:
-        from .pipeline import fix as run
+    def code(outcome: Outcome) -> int:
+        return 0 if outcome.settled else 1 if outcome.error else UNDECIDED
 
-        with progress_bar(file, quiet) as progress:
-            options = {"reencode": reencode_audio, "fix_drift": fix_drift, "audio": audio, "export": export_audio, "overwrite": overwrite}
-            report, written = run(file, pairs[file], config, **options, progress=progress)
-        click.echo(report.to_json(written=written and written.to_dict()) if as_json else report.to_text())
-        if written is None:
-            say(f"{file}: not sure, nothing written", quiet)
-            return UNDECIDED
-        say("\n".join([f"{written.path}: {what_was_done(report)}", *written.notes]), quiet)
-        return 0
+    def run() -> int:
+        from .jobs import Work
+        from .many import carry_out, to_fix
 
-    sys.exit(for_each(tuple(pairs), one, as_json))
+        jobs = to_fix(files, output_dir, many, overwrite)
+        if len(jobs) > 1 and (audio or export_audio):
+            raise click.UsageError("--audio and --export-audio go with one IN and OUT")
+        options = {"reencode": reencode_audio, "fix_drift": fix_drift, "export": export_audio, "force": force}
+        return carry_out(jobs, Work(make_config(**analysis), audio, options), many, code)
+
+    sys.exit(in_one_line(run))
 
 
 @main.command()
@@ -176,14 +217,14 @@ def shift(source: Path, target: Path, shift_ms: float, quiet: bool, overwrite: b
     Example: resync shift in.mp4 out.mp4 --ms -120
     """
 
-    def one(file: Path) -> int:
+    def run() -> int:
         from .remux import shift_sound
 
-        written = shift_sound(file, target, shift_ms, reencode=reencode_audio, overwrite=overwrite)
+        written = shift_sound(source, target, shift_ms, reencode=reencode_audio, overwrite=overwrite)
         say("\n".join([f"{written.path}: sound moved {shift_ms:+g} ms", *written.notes]), quiet)
         return 0
 
-    sys.exit(for_each((source,), one))
+    sys.exit(in_one_line(run))
 
 
 @main.command()
@@ -198,19 +239,12 @@ def demo(folder: Path, delay_ms: float, seed: int, seconds: float, quiet: bool) 
     Example: resync demo
     """
 
-    def one(_: Path) -> int:
-        from .demo import run
+    def run() -> int:
+        from .demo import run as show
 
-        return run(folder, delay_ms, seed, seconds, lambda text: click.echo(text), lambda text: say(text, quiet))
+        return show(folder, delay_ms, seed, seconds, lambda text: click.echo(text), lambda text: say(text, quiet))
 
-    sys.exit(for_each((folder,), one))
-
-
-def what_was_done(report) -> str:
-    """What `fix` did to the sound, in words."""
-    if report.verdict == "drift":
-        return f"sound resampled by {-report.drift_ms_per_min:+.1f} ms a minute and moved {-report.drift_start_ms:+.0f} ms at the start"
-    return f"sound moved {report.shift_ms:+.0f} ms" if report.shift_ms else "already in sync, copied as it is"
+    sys.exit(in_one_line(run))
 
 
 def make_config(range_s: float, detector: str, audio_track: int, device: str, weights: Path | None) -> Config:
@@ -226,51 +260,19 @@ def make_config(range_s: float, detector: str, audio_track: int, device: str, we
     )
 
 
-def targets(files: tuple[Path, ...], output_dir: Path | None) -> Iterator[tuple[Path, Path]]:
-    """(input, output) pairs of `fix`; raises UsageError."""
-    if output_dir is None:
-        if len(files) != 2:
-            raise click.UsageError("give IN OUT, or several IN with -o DIR")
-        yield files[0], files[1]
-        return
-    for file in files:
-        if file.stem.endswith(OWN_SUFFIX):
-            say(f"{file}: skipped, it is an output of resync")
-        else:
-            yield file, output_dir / f"{file.stem}{OWN_SUFFIX}{file.suffix}"
-
-
-def for_each(files: tuple[Path, ...], work: Callable[[Path], int], as_json: bool = False) -> int:
-    """Do `work` on every file, going on after a failure; returns the worst exit code."""
-    from .report import error_json
-
-    worst = 0
-    for file in files:
-        try:
-            code = work(file)
-        except ResyncError as e:
-            click.echo(f"resync: {e}", err=True)
-            if as_json:
-                click.echo(error_json(file, str(e)))
-            code = e.exit_code
-        worst = max(worst, code, key=SEVERITY.index)
-    return worst
+def in_one_line(run: Callable[[], int]) -> int:
+    """The exit code of `run`; an error that ends it is told in one line."""
+    try:
+        return run()
+    except ResyncError as e:
+        say(f"resync: {e}")
+        return e.exit_code
 
 
 def say(text: str, quiet: bool = False) -> None:
     """Talk, on stderr."""
     if not quiet:
         click.echo(text, err=True)
-
-
-@contextmanager
-def progress_bar(file: Path, quiet: bool) -> Iterator[Callable | None]:
-    """A bar on stderr, only on a terminal; yields the progress callback."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    with click.progressbar(length=1000, label=file.name[:40], file=sys.stderr) as bar:
-        yield lambda p: bar.update(max(0, int(1000 * p.done_s / max(p.planned_s, p.done_s)) - bar.pos))
 
 
 from .training.cli import evaluate, prepare, train  # noqa: E402

@@ -35,7 +35,9 @@ class Decision:
     """verdict: in_sync, out_of_sync, drift or undecided; delay_s > 0: the sound is late; None where unknown.
 
     uncertainty_s: half-width of the 90 % interval of delay_s. drift: the line through the stretches' delays,
-    None with too few of them or none that fits. reasons: why undecided, one line each with the number and the threshold.
+    None with too few of them or none that fits. reasons: why undecided, one line each with the number, the threshold and what would help.
+    best_s, certainty: the delay that fits best and how sure it is (0..1), also where that is not enough for an answer; None where
+    no single delay can be the best one: no speech, no face, a delay that moves or jumps, a peak at the end of the range.
     """
 
     verdict: str
@@ -48,6 +50,8 @@ class Decision:
     segments: tuple[Segment, ...]
     curve: np.ndarray
     delays: np.ndarray
+    best_s: float | None = None
+    certainty: float | None = None
 
 
 def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideConfig(), smooth: CurveConfig = CurveConfig()) -> Decision:
@@ -57,11 +61,9 @@ def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideCon
     """
     values = curves.curve(scores, smooth)
     speaking = scores.weight > 0
-    unknown = (None, None, None, None, None)
-    if not speaking.any():
-        return Decision("undecided", *unknown, ("no speech: the sound is silent where it was listened to",), (), values, scores.delays)
-    if np.isnan(values).all():
-        return Decision("undecided", None, None, 1.0, None, None, ("no face was found where there is sound",), (), values, scores.delays)
+    if missing := _missing(scores, speaking, values, config):
+        offscreen = 1.0 if speaking.any() else None
+        return Decision("undecided", None, None, offscreen, None, None, (missing,), (), values, scores.delays)
     top = curves.peak(values, scores.delays)
     at_peak = curves.at_delay(scores, top.delay_s, smooth)
     heard = np.nan_to_num(at_peak[speaking])
@@ -79,6 +81,7 @@ def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideCon
     else:
         verdict = "in_sync" if abs(top.delay_s) <= config.in_sync_s else "out_of_sync"
     known = verdict in ("in_sync", "out_of_sync")
+    single = not jump and not moving and _edge_s(values, top) >= config.edge_s
     return Decision(
         verdict=verdict,
         delay_s=top.delay_s if known else None,
@@ -90,7 +93,24 @@ def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideCon
         segments=segments,
         curve=values,
         delays=scores.delays,
+        best_s=top.delay_s if single else None,
+        certainty=certainty(scores, values, top, config) if single else None,
     )
+
+
+def _missing(scores: Scores, speaking: np.ndarray, values: np.ndarray, config: DecideConfig) -> str:
+    """What there is nothing of to compare, speech or faces; empty when there is both."""
+    looked, needed = len(speaking) / FPS, f"{config.min_speech_s:.1f} s are needed"
+    if not speaking.any():
+        return f"no speech: the sound is silent, 0.0 of {looked:.1f} s carry any ({needed}); try another --audio-track or a longer clip"
+    if np.isnan(values).all():
+        return f"no face was found where there is sound, 0.0 of {looked:.1f} s ({needed}); give a clip that shows the speaker's face"
+    return ""
+
+
+def _edge_s(values: np.ndarray, top: curves.Peak) -> float:
+    """How far the peak lies from the end of the range, s."""
+    return max(0.0, (len(values) // 2) * HOP_S - abs(top.delay_s))
 
 
 def certainty(scores: Scores, values: np.ndarray, top: curves.Peak, config: DecideConfig = DecideConfig()) -> float:
@@ -138,10 +158,10 @@ def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tupl
     seconds = spoken_s(scores)
     if seconds < config.min_speech_s:
         yield f"only {seconds:.1f} s with a face and speech, {config.min_speech_s:.1f} s are needed; give a longer clip"
-    edge = (len(values) // 2) * HOP_S - abs(top.delay_s)
+    edge = _edge_s(values, top)
     if edge < config.edge_s:
         yield (
-            f"the best delay, {1000 * top.delay_s:+.0f} ms, is {1000 * max(edge, 0):.0f} ms from the end of the range"
+            f"the best delay, {1000 * top.delay_s:+.0f} ms, is {1000 * edge:.0f} ms from the end of the range"
             f" ({1000 * config.edge_s:.0f} ms are needed); try a wider --range"
         )
     lead = features(scores, values, top)[1]
@@ -162,7 +182,7 @@ def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tupl
         if spread > config.max_spread_s:
             yield (
                 f"stretches of the film disagree by {1000 * spread:.0f} ms ({1000 * config.max_spread_s:.0f} ms are allowed);"
-                " look at segments in --json"
+                " see segments in --json where, cut the film there and fix the parts"
             )
 
 

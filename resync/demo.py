@@ -8,7 +8,7 @@ from pathlib import Path
 from .config import Config
 from .errors import OutputError
 from .pipeline import analyze, fix
-from .report import Report
+from .report import Outcome, Report
 from .synth import talking_clip, write_clip
 
 OK_MS = 40.0  # one frame at 25 fps may be left
@@ -30,9 +30,8 @@ def run(folder: Path, delay_ms: float, seed: int, seconds: float, tell: Callable
     write_clip(clip, broken, audio_delay_ms=delay_ms)
     say(f"{broken}: its sound was moved {delay_ms:+g} ms; fixing it ...")
     report, written = fix(broken, fixed, Config(), overwrite=True)
-    tell(report.to_text())
+    tell(Outcome(report.file, report, str(fixed), None if written is None else written.to_dict()).to_text())
     if written is None:
-        tell(f"{broken}: not sure, nothing written")
         return 3
     left = analyze(fixed, Config())
     tell(left.to_text())

@@ -39,3 +39,7 @@ class DeviceError(ResyncError):
 
 class DataError(ResyncError):
     """A training folder, index or cache cannot be used."""
+
+
+class BatchError(ResyncError):
+    """A batch's cluster or file of results cannot be used."""

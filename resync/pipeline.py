@@ -78,7 +78,7 @@ def analyze(
         if config.plan.least_stretches <= run < len(runs) and _is_sure(parts, config):
             break
     parts.sort(key=lambda p: p.time_s[0])
-    decision = decide(Scores.join(parts), parts, config.decide, config.curve) if parts else _nothing()
+    decision = decide(Scores.join(parts), parts, config.decide, config.curve) if parts else _nothing(info)
     return _report(info, sound, decision, parts, faces, engine, config, time.monotonic() - began)
 
 
@@ -92,11 +92,13 @@ def fix(
     audio: str | Path | None = None,
     export: str | Path | None = None,
     overwrite: bool = False,
+    force: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Report, Remuxed | None]:
     """Analyse `source` and write it to `target` with the sound moved into place.
 
     fix_drift: a sound that drifts is resampled to the line through its delays, else it is refused.
+    force: where the answer is not sure, take the delay that fits best, if there is one; the report says `forced`.
     audio: a recording that becomes the film's first sound track. export: a sound file for the sound in sync alone.
     Returns the report and what was written, None when the answer is not sure (then nothing is).
     Raises what `analyze` raises, OutputError and RemuxError.
@@ -105,10 +107,12 @@ def fix(
     if export is not None:
         check_sound_target(source, export, overwrite)
     report = analyze(source, config, progress, audio=audio)
+    if force:
+        report = _forced(report, config)
     if report.verdict == "drift" and fix_drift:
         # What belongs to the picture at t is heard at t + start + slope t.
         move = {"shift_ms": -report.drift_start_ms, "tempo": 1 + report.drift_ms_per_min / 60_000}
-    elif report.decided and report.shift_ms is not None:
+    elif report.shift_ms is not None:
         move = {"shift_ms": report.shift_ms}
     else:
         return report, None
@@ -118,6 +122,18 @@ def fix(
         else:
             written = shift_sound(source, target, **move, reencode=reencode, overwrite=overwrite)
     return report, written
+
+
+def _forced(report: Report, config: Config) -> Report:
+    """The report with the best delay acted on, where it is undecided but has one."""
+    if report.verdict != "undecided" or report.best_delay_ms is None:
+        return report
+    return replace(report, forced=True, shift_ms=_shift_ms(report.best_delay_ms, config))
+
+
+def _shift_ms(delay_ms: float, config: Config) -> float:
+    """What is done to a sound that is so late: a file in sync is left alone."""
+    return 0.0 if abs(delay_ms) <= 1000 * config.decide.in_sync_s else -delay_ms
 
 
 def _exported(source, audio, export, move: dict[str, float], report: Report, config: Config, overwrite: bool) -> AbstractContextManager:
@@ -228,9 +244,10 @@ def _is_sure(parts: list[Scores], config: Config) -> bool:
     return found.uncertainty_s is not None and found.uncertainty_s <= config.plan.sure_s
 
 
-def _nothing() -> Decision:
-    none = np.empty(0)
-    return Decision("undecided", None, None, None, None, None, ("the film is shorter than five pictures",), (), none, none)
+def _nothing(info: MediaInfo) -> Decision:
+    none, shown = np.empty(0), info.video.duration_s if info.video else 0.0
+    reason = f"the picture lasts {shown:.2f} s, {WINDOW_FRAMES / FPS:.2f} s are needed for one look; give a longer clip"
+    return Decision("undecided", None, None, None, None, None, (reason,), (), none, none)
 
 
 def _report(
@@ -248,10 +265,13 @@ def _report(
         verdict=verdict,
         audio_delay_ms=delay,
         audio_delay_frames=None if delay is None else rounded(delay / 1000 * fps, 2),
-        shift_ms=None if delay is None else 0.0 if verdict == "in_sync" else -delay,
+        shift_ms=None if delay is None else _shift_ms(delay, config),
+        forced=False,
         probability_at_offset=rounded(d.probability),
         offscreen_ratio=rounded(d.offscreen_ratio),
         uncertainty_ms=ms(d.uncertainty_s),
+        certainty=rounded(d.certainty),
+        best_delay_ms=ms(from_start(d.best_s)),
         drift_ms_per_min=None if d.drift is None else rounded(60_000 * d.drift.slope),
         drift_start_ms=None if d.drift is None else ms(from_start(d.drift.start_s)),
         reasons=d.reasons,

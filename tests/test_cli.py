@@ -54,7 +54,8 @@ def test_fail_over(resync, delayed_clip):
 
 def test_fix_writes_and_refuses_to_overwrite(resync, delayed_clip, tmp_path):
     source = delayed_clip(200)
-    assert "moved -" in resync("fix", source, "out.mp4", code=0).stderr
+    told = resync("fix", source, "out.mp4", code=0).stdout
+    assert "; moved " in told and "ms earlier" in told and told.splitlines()[-1].split()[0] in ("wrote", "the")
     first = (tmp_path / "out.mp4").read_bytes()
     done = resync("fix", source, "out.mp4", code=1)
     assert len(done.stderr.splitlines()) == 1 and "-y" in done.stderr
@@ -62,8 +63,13 @@ def test_fix_writes_and_refuses_to_overwrite(resync, delayed_clip, tmp_path):
     resync("fix", "-y", "-q", source, "out.mp4", code=0)
 
 
+def test_force_does_nothing_where_there_is_no_best_delay(resync, no_face, mute, tmp_path):
+    for path in (no_face, mute):
+        told = resync("fix", "--force", path, "out.mp4", code=3).stdout
+        assert "nothing written" in told and "best guess" not in told and not (tmp_path / "out.mp4").exists()
+
+
 def test_fix_many_goes_on_and_the_worst_code_wins(resync, delayed_clip, no_face, tmp_path):
-    (tmp_path / "out").mkdir()
     done = resync("fix", "--json", delayed_clip(200), no_face, "gone.mp4", delayed_clip(0), "-o", "out", code=1)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["verdict"] for r in rows] == ["out_of_sync", "undecided", None, "in_sync"]

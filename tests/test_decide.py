@@ -43,10 +43,10 @@ def assert_unknown(d):
         assert "\n" not in reason
 
 
-def assert_reason(d, *words, numbers=True):
-    """One of the reasons has the words and, where it compares, two numbers."""
+def assert_reason(d, *words):
+    """One of the reasons has the words, two numbers (what was found, what is needed), and says what would help."""
     (reason,) = [r for r in d.reasons if all(w in r for w in words)]
-    assert not numbers or len(re.findall(r"\d+(?:\.\d+)?", reason)) >= 2, reason
+    assert "; " in reason and len(re.findall(r"\d+(?:\.\d+)?", reason)) >= 2, reason
 
 
 @pytest.mark.parametrize("delay", [0.12, -0.2, 0.043, 0.5])
@@ -98,7 +98,7 @@ def test_no_face():
     scores = talk(0.1)
     d = judge(changed(scores, probability=np.full_like(scores.probability, np.nan)))
     assert_unknown(d)
-    assert_reason(d, "face", numbers=False)
+    assert_reason(d, "face", "0.0 of 8.0 s", "0.6 s")
     assert d.offscreen_ratio == 1 and d.probability is None
 
 
@@ -106,7 +106,7 @@ def test_silence():
     scores = talk(0.1)
     d = judge(changed(scores, weight=np.zeros(len(scores.weight))))
     assert_unknown(d)
-    assert_reason(d, "silent", numbers=False)
+    assert_reason(d, "silent", "0.0 of 8.0 s", "0.6 s", "--audio-track")
     assert d.probability is None and d.offscreen_ratio is None
 
 
@@ -235,3 +235,22 @@ def test_thresholds_are_taken_from_the_config():
     assert_reason(d, "1.10")
     assert_reason(d, "60.0 s")
     assert judge(talk(0.1), config=replace(DecideConfig(), in_sync_s=0.15)).verdict == "in_sync"
+
+
+def test_the_best_delay_is_told_also_where_it_is_not_sure_enough():
+    d = judge(talk(0.1))
+    assert d.best_s == d.delay_s and d.certainty > 0.8
+    doubtful = judge(talk(0.1, high=-4.3))
+    assert_unknown(doubtful)
+    assert doubtful.best_s == pytest.approx(0.1, abs=0.02) and doubtful.certainty < DecideConfig().min_certainty
+
+
+def test_there_is_no_best_delay_where_none_can_be():
+    scores = talk(0.1)
+    nobody = judge(changed(scores, probability=np.full_like(scores.probability, np.nan)))
+    silence = judge(changed(scores, weight=np.zeros(len(scores.weight))))
+    jump = judge(*(talk(-0.1 + 0.3 * (i >= 5), start_s=60 * i, seed=i) for i in range(10)))
+    drift = judge(*film(lambda t: -0.12 + 0.03 * t / 60))
+    edge = judge(talk(0.595))
+    for d in (nobody, silence, jump, drift, edge):
+        assert d.verdict != "out_of_sync" and d.best_s is None and d.certainty is None, d.reasons

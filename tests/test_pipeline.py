@@ -51,10 +51,30 @@ def test_reencoded_sound_is_right_for_players_that_ignore_start_times(delayed_cl
 
 def test_no_face_and_no_speech_are_undecided_with_a_reason(no_face, mute, tmp_path):
     for path, word in ((no_face, "face"), (mute, "silent")):
-        report, written = fix(path, tmp_path / "out.mp4")
+        report, written = fix(path, tmp_path / "out.mp4", force=True)
         assert report.verdict == "undecided" and written is None and not (tmp_path / "out.mp4").exists()
+        assert report.best_delay_ms is None and not report.forced
         assert report.audio_delay_ms is None and report.shift_ms is None
         assert any(word in reason for reason in report.reasons)
+
+
+def test_force_takes_the_best_delay_and_says_so(delayed_clip, tmp_path):
+    from dataclasses import replace
+
+    config = Config()
+    strict = replace(config, decide=replace(config.decide, min_certainty=1.1))
+    report, written = fix(delayed_clip(200), tmp_path / "out.mp4", strict)
+    assert written is None and report.verdict == "undecided" and not report.forced and report.shift_ms is None
+    assert report.best_delay_ms == pytest.approx(200, abs=FRAME_MS) and 0 < report.certainty < 1.1
+    report, written = fix(delayed_clip(200), tmp_path / "out.mp4", strict, force=True)
+    assert written is not None and report.verdict == "undecided" and report.forced and report.reasons
+    assert report.audio_delay_ms is None and report.shift_ms == -report.best_delay_ms
+    assert analyze(tmp_path / "out.mp4").audio_delay_ms == pytest.approx(0, abs=FRAME_MS)
+
+
+def test_force_changes_nothing_about_an_answer(delayed_clip, tmp_path):
+    report, _ = fix(delayed_clip(200), tmp_path / "out.mp4", force=True)
+    assert report.verdict == "out_of_sync" and not report.forced and report.best_delay_ms == report.audio_delay_ms
 
 
 def test_another_voice_is_refused(delayed_clip, ffmpeg, tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from resync.decide import Segment
-from resync.report import Report, error_json, headline, ms, rounded
+from resync.report import Outcome, Report, error_json, headline, how_sure, ms, rounded
 
 KEYS = [
     "schema",
@@ -16,9 +16,12 @@ KEYS = [
     "audio_delay_ms",
     "audio_delay_frames",
     "shift_ms",
+    "forced",
     "probability_at_offset",
     "offscreen_ratio",
     "uncertainty_ms",
+    "certainty",
+    "best_delay_ms",
     "drift_ms_per_min",
     "drift_start_ms",
     "reasons",
@@ -40,9 +43,12 @@ LATE = Report(
     audio_delay_ms=120.0,
     audio_delay_frames=3.0,
     shift_ms=-120.0,
+    forced=False,
     probability_at_offset=0.87,
     offscreen_ratio=0.25,
     uncertainty_ms=6.0,
+    certainty=0.97,
+    best_delay_ms=120.0,
     drift_ms_per_min=None,
     drift_start_ms=None,
     reasons=(),
@@ -66,10 +72,13 @@ UNKNOWN = replace(
     probability_at_offset=None,
     offscreen_ratio=None,
     uncertainty_ms=None,
+    certainty=None,
+    best_delay_ms=None,
     reasons=("no face was found",),
     segments=(),
     faces=0,
 )
+WRITTEN = {"file": "out.mp4", "reencoded": False, "cut_ms": 120.0, "notes": ["the first 120 ms of sound were cut"]}
 
 
 def test_json_has_exactly_the_documented_keys():
@@ -102,6 +111,8 @@ def test_unknown_is_null():
         "probability_at_offset",
         "offscreen_ratio",
         "uncertainty_ms",
+        "certainty",
+        "best_delay_ms",
         "drift_ms_per_min",
         "drift_start_ms",
     }
@@ -124,14 +135,80 @@ def test_words_for_people():
     assert headline(UNKNOWN) == "undecided"
 
 
-def test_text():
-    lines = LATE.to_text().splitlines()
-    assert lines[0] == "a b.mp4: audio is 120 ms late (3.0 frames at 25 fps)"
-    assert "0.87" in lines[1] and "0.25" in lines[1] and "6 ms" in lines[1]
-    assert "16.0 of 16.2 s" in lines[-1] and "1 face track," in lines[-1] and "centerface on cpu" in lines[-1]
-    unknown = UNKNOWN.to_text()
-    assert unknown.startswith("a b.mp4: undecided") and "no face was found" in unknown and "0 face tracks" in unknown
-    assert "None" not in unknown and "None" not in replace(LATE, uncertainty_ms=None).to_text()
+def told(outcome):
+    """The rows of a text by their label; a row without one belongs to the one above."""
+    head, *rows = outcome.to_text().splitlines()
+    assert all(row[:2] == "  " and row[12:14] == "  " and row[14] != " " for row in rows), rows
+    out, label = {"": head}, ""
+    for row in rows:
+        label = row[2:12].strip() or label
+        out[label] = f"{out[label]}|{row[14:]}" if label in out else row[14:]
+    assert "None" not in outcome.to_text() and "nan" not in outcome.to_text()
+    return out
+
+
+def test_text_says_the_verdict_then_how_sure_then_what_was_looked_at():
+    rows = told(Outcome("a b.mp4", LATE))
+    assert list(rows) == ["", "how sure", "offscreen", "drift", "looked at"]
+    assert rows[""] == "a b.mp4: audio is 120 ms late (3.0 frames at 25 fps)"
+    assert rows["how sure"] == "very sure (certainty 0.97), +-6 ms, probability in sync 0.87 there"
+    assert "0.25" in rows["offscreen"] and "25 %" in rows["offscreen"]
+    assert "unknown" in rows["drift"] and "5 stretches" in rows["drift"] and rows["drift"].endswith("has 1")
+    assert rows["looked at"] == "16.0 of 16.2 s, 1 face track, centerface on cpu, net:0123, in 1.5 s"
+    assert "+3 ms a minute" in told(Outcome("a", replace(LATE, drift_ms_per_min=3.1)))["drift"]
+    assert told(Outcome("a", replace(LATE, segments=5 * LATE.segments[:1])))["drift"] == "none that is steady"
+    assert Outcome("a b.mp4", LATE).to_text() == LATE.to_text()
+
+
+def test_text_of_a_fix_says_what_was_done():
+    rows = told(Outcome("a b.mp4", LATE, "out.mp4", WRITTEN))
+    assert rows[""].endswith("late (3.0 frames at 25 fps); moved 120 ms earlier")
+    assert rows["wrote"] == "out.mp4|the first 120 ms of sound were cut"
+    early = replace(LATE, audio_delay_ms=-80.0, shift_ms=80.0)
+    assert told(Outcome("a", early, "out.mp4", WRITTEN))[""].endswith("; moved 80 ms later")
+    fine = replace(LATE, verdict="in_sync", audio_delay_ms=12.0, shift_ms=0.0)
+    assert told(Outcome("a", fine, "out.mp4", WRITTEN))[""].endswith("in sync, within 12 ms; not moved")
+    drift = replace(UNKNOWN, verdict="drift", drift_ms_per_min=-30.2, drift_start_ms=60.0, reasons=())
+    mended = told(Outcome("a", drift, "out.mp4", WRITTEN | {"reencoded": True}))
+    assert "+30.2 ms a minute" in mended[""] and "-60 ms at the start" in mended[""] and "encoded anew" in mended["wrote"]
+    assert told(Outcome("a", drift, "out.mp4"))[""].endswith("nothing written")
+
+
+def test_text_of_a_refusal_says_why_and_what_would_help():
+    rows = told(Outcome("a b.mp4", UNKNOWN))
+    assert list(rows) == ["", "why", "looked at"] and rows["why"] == "no face was found" and "0 face tracks" in rows["looked at"]
+    assert told(Outcome("a b.mp4", UNKNOWN, "out.mp4"))[""] == "a b.mp4: undecided; nothing written"
+    rows = told(Outcome("a", replace(UNKNOWN, best_delay_ms=-83.0, certainty=0.21, reasons=("one", "two")), "out.mp4"))
+    assert rows["why"] == "one|two"
+    assert rows["best guess"] == "83 ms early, not sure (certainty 0.21); `resync fix --force` would take it"
+
+
+def test_text_of_what_was_forced_says_so():
+    forced = replace(UNKNOWN, best_delay_ms=-83.0, certainty=0.21, shift_ms=83.0, forced=True)
+    rows = told(Outcome("a", forced, "out.mp4", WRITTEN))
+    assert rows[""] == "a b.mp4: undecided; forced: moved 83 ms later" and "--force" in rows["best guess"] and "out.mp4" in rows["wrote"]
+
+
+@pytest.mark.parametrize("value, word", [(0.95, "very sure"), (0.6, "sure"), (0.4, "fairly sure"), (0.39, "not sure"), (None, "unknown")])
+def test_certainty_in_words(value, word):
+    assert word in how_sure(value) and (value is None or f"{value:.2f}" in how_sure(value))
+    assert how_sure(0.6).startswith("sure")
+
+
+def test_a_report_comes_back_from_its_json():
+    for report in (LATE, UNKNOWN):
+        again = Report.from_dict(json.loads(report.to_json(with_curve=True)))
+        assert again.to_json(with_curve=True) == report.to_json(with_curve=True)
+        assert Report.from_dict(json.loads(report.to_json())).curve == {}
+
+
+def test_outcomes_as_json():
+    assert Outcome("a b.mp4", LATE).to_json() == LATE.to_json()
+    fixed, not_sure = Outcome("a b.mp4", LATE, "out.mp4", WRITTEN), Outcome("a b.mp4", UNKNOWN, "out.mp4")
+    assert json.loads(fixed.to_json())["written"] == WRITTEN and json.loads(not_sure.to_json())["written"] is None
+    failed = Outcome("x.mp4", error="x.mp4: no such file")
+    assert failed.to_json() == error_json("x.mp4", "x.mp4: no such file") and failed.to_text() == "x.mp4: no such file"
+    assert [o.settled for o in (fixed, not_sure, failed, Outcome("a", LATE), Outcome("a", UNKNOWN))] == [True, False, False, True, False]
 
 
 def test_decided():
