@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from . import __version__
-from .config import Config, CurveConfig, MediaConfig
+from .config import Config, CurveConfig, MediaConfig, PreviewConfig
 from .errors import ResyncError
 
 UNDECIDED, OVER = 3, 4
@@ -73,6 +73,12 @@ def analysis_options(command: Callable) -> Callable:
     return command
 
 
+def plot_option(command: Callable) -> Callable:
+    """The picture that goes along with an analysis."""
+    words = "Draw what was found too: curve, heat map over time, speech, mouths (.png, .svg or .pdf)."
+    return click.option("--plot", type=FILE, metavar="FILE", help=words)(command)
+
+
 def write_options(command: Callable) -> Callable:
     """Options shared by everything that writes a video."""
     for option in (
@@ -88,11 +94,15 @@ def write_options(command: Callable) -> Callable:
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="IN...")
 @analysis_options
+@plot_option
+@click.option("-y", "--overwrite", is_flag=True, help="Overwrite a plot that exists.")
 @click.option("--curve", "with_curve", is_flag=True, help="Put the probability curve into the JSON.")
 @click.option("--fail-over-ms", type=click.FloatRange(0), metavar="N", help="Exit 4 when the delay is over N ms.")
 def check(
     files: tuple[Path, ...],
     audio: Path | None,
+    plot: Path | None,
+    overwrite: bool,
     as_json: bool,
     quiet: bool,
     with_curve: bool,
@@ -104,12 +114,14 @@ def check(
     Example: resync check --json *.mp4
     """
     config = make_config(**analysis)
+    if len(files) > 1 and plot:
+        raise click.UsageError("--plot goes with one IN")
 
     def one(file: Path) -> int:
         from .pipeline import analyze
 
         with progress_bar(file, quiet) as progress:
-            report = analyze(file, config, progress, audio=audio)
+            report = analyze(file, config, progress, audio=audio, plot=plot, overwrite=overwrite)
         click.echo(report.to_json(with_curve) if as_json else report.to_text())
         if not report.decided:
             return UNDECIDED
@@ -126,6 +138,7 @@ def check(
     "--export-audio", type=FILE, metavar="FILE", help="Write the sound alone too, in sync and as long as the film (wav, flac, ...)."
 )
 @analysis_options
+@plot_option
 @write_options
 def fix(
     files: tuple[Path, ...],
@@ -133,6 +146,7 @@ def fix(
     fix_drift: bool,
     export_audio: Path | None,
     audio: Path | None,
+    plot: Path | None,
     as_json: bool,
     quiet: bool,
     overwrite: bool,
@@ -145,15 +159,15 @@ def fix(
     """
     config = make_config(**analysis)
     pairs = dict(targets(files, output_dir))
-    if len(pairs) > 1 and (audio or export_audio):
-        raise click.UsageError("--audio and --export-audio go with one IN and OUT")
+    if len(pairs) > 1 and (audio or export_audio or plot):
+        raise click.UsageError("--audio, --export-audio and --plot go with one IN and OUT")
 
     def one(file: Path) -> int:
         from .pipeline import fix as run
 
         with progress_bar(file, quiet) as progress:
             options = {"reencode": reencode_audio, "fix_drift": fix_drift, "audio": audio, "export": export_audio, "overwrite": overwrite}
-            report, written = run(file, pairs[file], config, **options, progress=progress)
+            report, written = run(file, pairs[file], config, **options, plot=plot, progress=progress)
         click.echo(report.to_json(written=written and written.to_dict()) if as_json else report.to_text())
         if written is None:
             say(f"{file}: not sure, nothing written", quiet)
@@ -204,6 +218,72 @@ def demo(folder: Path, delay_ms: float, seed: int, seconds: float, quiet: bool) 
         return run(folder, delay_ms, seed, seconds, lambda text: click.echo(text), lambda text: say(text, quiet))
 
     sys.exit(for_each((folder,), one))
+
+
+@main.command()
+@click.argument("source", type=FILE, metavar="IN")
+@click.argument("target", type=FILE, metavar="OUT")
+@analysis_options
+@click.option("-y", "--overwrite", is_flag=True, help="Overwrite an output that exists.")
+def plot(source: Path, target: Path, audio: Path | None, as_json: bool, quiet: bool, overwrite: bool, **analysis) -> None:
+    """Check IN and draw OUT (.png, .svg or .pdf): the curve, a heat map over time, who spoke and was seen, the mouths.
+
+    It is drawn whatever the verdict; exit code 3 when undecided.
+
+    Example: resync plot in.mp4 out.png
+    """
+
+    def one(file: Path) -> int:
+        from .pipeline import analyze
+
+        with progress_bar(file, quiet) as progress:
+            report = analyze(file, make_config(**analysis), progress, audio=audio, plot=target, overwrite=overwrite)
+        click.echo(report.to_json() if as_json else report.to_text())
+        say(f"{target}: drawn", quiet)
+        return 0 if report.decided else UNDECIDED
+
+    sys.exit(for_each((source,), one, as_json))
+
+
+@main.command()
+@click.argument("source", type=FILE, metavar="IN")
+@click.argument("target", type=FILE, metavar="OUT")
+@click.option("--start", "start_s", type=float, metavar="S", help="Begin S seconds into the film; default: where the speech tells most.")
+@click.option("--seconds", type=click.FloatRange(0.5, 120), default=PreviewConfig.seconds, show_default=True, help="Length of each half.")
+@analysis_options
+@click.option("-y", "--overwrite", is_flag=True, help="Overwrite an output that exists.")
+def preview(
+    source: Path,
+    target: Path,
+    start_s: float | None,
+    seconds: float,
+    audio: Path | None,
+    as_json: bool,
+    quiet: bool,
+    overwrite: bool,
+    **analysis,
+) -> None:
+    """Write some seconds of IN twice to OUT: as they are, then with the sound moved, with the curve drawn in.
+
+    When not sure, nothing is written and the exit code is 3.
+
+    Example: resync preview in.mp4 before_after.mp4
+    """
+
+    def one(file: Path) -> int:
+        from .preview import preview as run
+
+        options = {"start_s": start_s, "seconds": seconds, "audio": audio, "overwrite": overwrite}
+        with progress_bar(file, quiet) as progress:
+            report, written = run(file, target, make_config(**analysis), **options, progress=progress)
+        click.echo(report.to_json() if as_json else report.to_text())
+        if written is None:
+            say(f"{file}: not sure, nothing written", quiet)
+            return UNDECIDED
+        say(f"{target}: {written.seconds:.1f} s from {written.start_s:.1f} s on, before and after; {what_was_done(report)}", quiet)
+        return 0
+
+    sys.exit(for_each((source,), one, as_json))
 
 
 def what_was_done(report) -> str:

@@ -37,5 +37,11 @@ class DeviceError(ResyncError):
     """The requested compute device is not there."""
 
 
+class UndecidedError(ResyncError):
+    """There is no sure answer to act on."""
+
+    exit_code = 3
+
+
 class DataError(ResyncError):
     """A training folder, index or cache cannot be used."""

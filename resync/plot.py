@@ -1,6 +1,6 @@
 """Pictures of what was found: the curve, the heat map over time, who spoke and was seen, the mouths that told most.
 
-Colours are told apart by colour-blind readers (cividis; Okabe and Ito's palette), and nothing is told by colour alone.
+Colours are told apart by colour-blind readers (viridis; Okabe and Ito's palette), and nothing is told by colour alone.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ WIDTH_PX, HEIGHT_PX = 1200, 1080
 MOUTHS_SHOWN = 3  # moments, each of five pictures
 GAP_SHARE = 0.02  # of what was looked at: longer gaps are drawn this short
 JOIN_S = 0.5  # stretches nearer than this are drawn as one
-BLACK, ORANGE, SKY, GREEN, BLUE, RED, PURPLE = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
-NO_FACE = "#d0d0d0"
+BLACK, ORANGE, GREEN, BLUE, RED = "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00"
 
 
 def check_plot(src: str | Path, dst: str | Path, overwrite: bool = False) -> None:
@@ -84,13 +83,13 @@ def panel(evidence: Evidence, moved: bool, width: int, height: int) -> np.ndarra
 
     fig = _figure(width, height)
     report = evidence.report
-    state = f"AFTER: {moved_words(report.shift_ms or 0)}" if moved else f"BEFORE, as it is: {headline(report)}"
+    state = f"AFTER: sound {moved_words(report.shift_ms or 0)}" if moved else f"BEFORE, as it is: {headline(report)}"
     fig.suptitle("\n".join(textwrap.wrap(state, max(20, width // 10))), fontsize=14, fontweight="bold", parse_math=False)
     axes = fig.add_subplot()
     draw_curve(axes, evidence)
     now = report.shift_ms or 0.0 if moved else 0.0
-    axes.axvline(now, color=BLACK, linewidth=4, linestyle="-", label="what you hear now", zorder=5)
-    _legend(axes)
+    axes.axvline(now, color=BLACK, linewidth=4, label="what you hear now", zorder=1)
+    _legend(axes, 3)
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[:, :, :3]
@@ -103,23 +102,26 @@ def title(report: Report) -> list[str]:
     lines = [f"{textwrap.shorten(name, 60, placeholder='...') if len(name) > 60 else name}: {headline(report)}"]
     if report.decided and report.uncertainty_ms is not None and report.shift_ms is not None:
         sure = f"\N{PLUS-MINUS SIGN}{report.uncertainty_ms:.0f} ms, probability in sync {report.probability_at_offset:.2f} there"
-        lines.append(f"{sure}, offscreen ratio {report.offscreen_ratio:.2f}; {moved_words(report.shift_ms)}")
+        lines.append(f"{sure}, offscreen ratio {report.offscreen_ratio:.2f}; the sound belongs {moved_words(report.shift_ms)}")
     elif report.reasons:
         lines += textwrap.wrap(report.reasons[0], 110)
     return lines
 
 
+def signed(ms: float) -> str:
+    """Whole ms with a sign, as the ticks of the axes write it."""
+    return f"{ms:+.0f}".replace("-", "\N{MINUS SIGN}")
+
+
 def moved_words(shift_ms: float) -> str:
-    """What is done to the sound, in words."""
-    if not shift_ms:
-        return "the sound is left where it is"
-    return f"the sound is played {abs(shift_ms):.0f} ms {'later' if shift_ms > 0 else 'earlier'}"
+    """Where the sound goes, in words."""
+    return f"{abs(shift_ms):.0f} ms {'later' if shift_ms > 0 else 'earlier'}" if shift_ms else "where it is"
 
 
 def draw_curve(axes: Axes, evidence: Evidence) -> None:
     """Smoothed P(in sync) over the shift, with the peak, its uncertainty and the runner-up."""
     decision, top = evidence.decision, evidence.peak
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, 1.05)
     axes.set_ylabel("P(in sync), 0 to 1")
     axes.set_xlabel("shift of the sound that is tried (ms): \N{MINUS SIGN} plays it earlier, + plays it later")
     if top is None:
@@ -134,14 +136,14 @@ def draw_curve(axes: Axes, evidence: Evidence) -> None:
     _mark_peak(axes, evidence)
     if top.runner_up_s is not None:
         at = float(evidence.shift_ms(top.runner_up_s))
-        axes.plot([at], [top.runner_up], "s", color=ORANGE, markeredgecolor=BLACK, markersize=8, label=f"runner-up: {at:+.0f} ms")
+        axes.plot([at], [top.runner_up], "s", color=ORANGE, markeredgecolor=BLACK, markersize=8, label=f"runner-up: {signed(at)} ms")
     sides = (
         (0.01, "left", "\N{LEFTWARDS ARROW} sound late: play it earlier"),
         (0.99, "right", "sound early: play it later \N{RIGHTWARDS ARROW}"),
     )
     for x, align, words in sides:
-        axes.text(x, 0.97, words, transform=axes.transAxes, ha=align, va="top", fontsize=11, style="italic")
-    _legend(axes)
+        axes.text(x, 0.96, words, transform=axes.transAxes, ha=align, va="top", fontsize=11, style="italic")
+    _legend(axes, 5)
 
 
 def _mark_peak(axes: Axes, evidence: Evidence) -> None:
@@ -150,7 +152,7 @@ def _mark_peak(axes: Axes, evidence: Evidence) -> None:
     assert top is not None
     decided = report.decided and report.audio_delay_ms is not None
     at = -report.audio_delay_ms if decided else float(evidence.shift_ms(top.delay_s))
-    words = f"peak: {at:+.0f} ms" if decided else f"highest: {at:+.0f} ms, not sure"
+    words = f"peak: {signed(at)} ms" if decided else f"highest: {signed(at)} ms, not sure"
     axes.axvline(at, color=RED, linewidth=1.5, linestyle="--" if decided else ":")
     axes.plot([at], [top.height], "v" if decided else "x", color=RED, markeredgecolor=BLACK if decided else RED, markersize=11, label=words)
     if decided and report.uncertainty_ms is not None:
@@ -206,7 +208,8 @@ def _draw_heat(axes: Axes, evidence: Evidence, line: TimeLine) -> None:
     if not evidence.parts:
         _say(axes, "nothing was looked at")
         return
-    colours = colormaps["cividis"].with_extremes(bad=NO_FACE)
+    colours = colormaps["viridis"].with_extremes(bad=(0, 0, 0, 0))
+    axes.patch.set(facecolor="#e8e8e8", edgecolor="gray", hatch="xx")  # what shows where there is no face
     shifts = np.asarray(evidence.shift_ms(evidence.decision.delays * HOP_S))
     low, high = shifts.min() - 500 * HOP_S, shifts.max() + 500 * HOP_S
     for part in evidence.parts:
@@ -216,7 +219,7 @@ def _draw_heat(axes: Axes, evidence: Evidence, line: TimeLine) -> None:
     axes.set_ylim(low, high)
     _draw_chosen(axes, evidence, line)
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.01, 0, 0.012, 1)))
-    bar.set_label("P(in sync), 1 s mean\n(grey: no face)")
+    bar.set_label("P(in sync), 1 s mean\n(cross-hatched: no face)")
     axes.tick_params(labelbottom=False)
 
 
@@ -224,23 +227,23 @@ def _draw_chosen(axes: Axes, evidence: Evidence, line: TimeLine) -> None:
     """The shift that was chosen, or the line that it drifts along; and what each stretch says of its own."""
     from matplotlib.patheffects import withStroke
 
-    report, edge = evidence.report, [withStroke(linewidth=4, foreground=BLACK)]
+    report, edge = evidence.report, [withStroke(linewidth=3, foreground=BLACK)]
     times = np.concatenate([np.array(run) for run in line.runs])
     if report.decided and report.audio_delay_ms is not None:
-        at, words = np.full(len(times), -report.audio_delay_ms), f"chosen: {-report.audio_delay_ms:+.0f} ms"
+        at, words = np.full(len(times), -report.audio_delay_ms), f"chosen: {signed(-report.audio_delay_ms)} ms"
     elif report.verdict == "drift" and report.drift_start_ms is not None and report.drift_ms_per_min is not None:
         at, words = -report.drift_start_ms - report.drift_ms_per_min * times / 60, "drifts along this line"
     else:
         at = None
     if at is not None:
-        axes.plot(line.place(times), at, color="white", linestyle="--", linewidth=1.8, path_effects=edge, label=words)
+        axes.plot(line.place(times), at, color="white", linestyle=(0, (5, 15)), linewidth=1.5, path_effects=edge, label=words)
     told = [s for s in report.segments if s.delay_s is not None]
     if len(report.segments) > 1 and told:
         middles = line.place(np.array([(s.start_s + s.end_s) / 2 for s in told]))
         own = [-1000 * s.delay_s for s in told if s.delay_s is not None]
         axes.plot(middles, own, "o", color=ORANGE, markeredgecolor=BLACK, markersize=7, label="a stretch's own answer")
     if at is not None or (len(report.segments) > 1 and told):
-        axes.legend(loc="upper right", fontsize=10, framealpha=0.9, facecolor="#b0b0b0")
+        axes.legend(loc="upper right", fontsize=10, framealpha=0.9, facecolor="#b0b0b0")  # grey, for the line is white
 
 
 def _draw_strip(axes: Axes, evidence: Evidence, line: TimeLine) -> None:
@@ -290,7 +293,7 @@ def _draw_mouths(cells: list[Axes], evidence: Evidence) -> None:
     cells[0].set_title(
         f"mouths {what}: {WINDOW_FRAMES} pictures in a row, {1000 * WINDOW_FRAMES // FPS} ms", loc="left", fontsize=11, y=1.22
     )
-    for cell, moment in zip(cells, evidence.moments):
+    for cell, moment in zip(cells, sorted(evidence.moments[: len(cells)], key=lambda m: m.time_s)):
         cell.imshow(_row(moment), cmap="gray", vmin=0, vmax=255)
         cell.text(
             0, 1.04, f"at {moment.time_s:.2f} s, P(in sync) {moment.probability[top.index]:.2f}", transform=cell.transAxes, va="bottom"
@@ -309,8 +312,9 @@ def _figure(width: int, height: int) -> Figure:
     return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained")
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="center right", fontsize=10, framealpha=0.9)
+def _legend(axes: Axes, columns: int) -> None:
+    """Above the axes, where it hides nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, fontsize=10, frameon=False, borderaxespad=0.2)
 
 
 def _say(axes: Axes, words: str) -> None:
