@@ -50,12 +50,11 @@ def drawn(evidence: Evidence, dst: str | Path, overwrite: bool = False) -> Itera
     """
     check_plot(evidence.info.path, dst, overwrite)
     dst = Path(dst)
-    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(dst.suffix.lower())  # the same again is the same file
     with part_file(dst) as part:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # letters that the font lacks
-                figure(evidence).savefig(part, dpi=DPI, metadata=dates)
+                figure(evidence).savefig(part, dpi=DPI)
             yield
             part.replace(dst)
         except OSError as error:
@@ -152,7 +151,7 @@ def _mark_peak(axes: Axes, evidence: Evidence) -> None:
     assert top is not None
     decided = report.decided and report.audio_delay_ms is not None
     at = -report.audio_delay_ms if decided else float(evidence.shift_ms(top.delay_s))
-    words = f"peak: {signed(at)} ms" if decided else f"highest: {signed(at)} ms, not sure"
+    words = f"peak: {signed(at)} ms" if decided else f"highest: {signed(at)} ms (a delay of {signed(-at)} ms), not sure"
     axes.axvline(at, color=RED, linewidth=1.5, linestyle="--" if decided else ":")
     axes.plot([at], [top.height], "v" if decided else "x", color=RED, markeredgecolor=BLACK if decided else RED, markersize=11, label=words)
     if decided and report.uncertainty_ms is not None:
@@ -169,9 +168,8 @@ class TimeLine:
     """
 
     def __init__(self, parts: tuple[Scores, ...], duration_s: float):
-        spans = [(float(p.time_s[0]), float(p.time_s[-1]) + 1 / FPS) for p in parts]
         self.runs: list[tuple[float, float]] = []
-        for start, end in spans:
+        for start, end in map(span, parts):
             if self.runs and start - self.runs[-1][1] < JOIN_S:
                 start = self.runs.pop()[0]
             self.runs.append((start, end))
@@ -188,16 +186,30 @@ class TimeLine:
         return np.interp(time_s, self._knots, self._drawn)
 
     def label(self, axes: Axes) -> None:
-        """Ticks and name of the axis, and what was not looked at as hatched gaps."""
+        """Ticks and name of the axis."""
         axes.set_xlim(0, max(float(self._drawn[-1]), 1 / FPS))
         if self.is_broken:
             ticks = np.array([start for start, _ in self.runs])[:: max(1, len(self.runs) // 10)]
-            axes.set_xticks(self.place(ticks), [f"{t // 60:.0f}:{t % 60:04.1f}" for t in ticks])
+            axes.set_xticks(self.place(ticks), [f"{t // 60:.0f}:{t % 60:02.0f}" for t in ticks.round()])
             axes.set_xlabel("time in the film (min:s); hatched: not looked at, and drawn shorter than it is")
         else:
             axes.set_xlabel("time in the film (s)" + ("; hatched: not looked at" if self.gaps else ""))
+
+    def hatch(self, axes: Axes) -> None:
+        """Cover what was not looked at."""
         for start, end in self.gaps:
             axes.axvspan(*self.place(np.array([start, end])), facecolor="white", edgecolor="gray", hatch="////", linewidth=0.5, zorder=3)
+
+
+def span(part: Scores) -> tuple[float, float]:
+    """Beginning and end in s of the pictures of a stretch."""
+    return float(part.time_s[0]), float(part.time_s[-1]) + WINDOW_FRAMES / FPS
+
+
+def by_picture(windows: np.ndarray) -> np.ndarray:
+    """[windows, ...] -> [pictures, ...]: each picture gets the window that it is the middle of, the outermost get the nearest."""
+    reach = WINDOW_FRAMES // 2
+    return np.pad(windows, ((reach, reach), *((0, 0),) * (windows.ndim - 1)), mode="edge")
 
 
 def _draw_heat(axes: Axes, evidence: Evidence, line: TimeLine) -> None:
@@ -213,10 +225,11 @@ def _draw_heat(axes: Axes, evidence: Evidence, line: TimeLine) -> None:
     shifts = np.asarray(evidence.shift_ms(evidence.decision.delays * HOP_S))
     low, high = shifts.min() - 500 * HOP_S, shifts.max() + 500 * HOP_S
     for part in evidence.parts:
-        left, right = line.place(part.time_s[0]), line.place(part.time_s[-1] + 1 / FPS)
-        pictures = over_time(part.probability, evidence.config.curve).T[::-1]  # the delays go up, so the shifts go down
-        image = axes.imshow(pictures, extent=(left, right, low, high), origin="lower", aspect="auto", cmap=colours, vmin=0, vmax=1)
+        smooth = by_picture(over_time(part.probability, evidence.config.curve)).T[::-1]  # the delays go up, so the shifts go down
+        extent = (*line.place(np.array(span(part))), low, high)
+        image = axes.imshow(smooth, extent=extent, origin="lower", aspect="auto", interpolation="nearest", cmap=colours, vmin=0, vmax=1)
     axes.set_ylim(low, high)
+    line.hatch(axes)
     _draw_chosen(axes, evidence, line)
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.01, 0, 0.012, 1)))
     bar.set_label("P(in sync), 1 s mean\n(cross-hatched: no face)")
@@ -255,8 +268,10 @@ def _draw_strip(axes: Axes, evidence: Evidence, line: TimeLine) -> None:
     axes.tick_params(axis="y", length=0)
     for part, flags in zip(evidence.parts, when(evidence)):
         for row, (flag, (_, colour)) in enumerate(zip(flags, colours)):
-            axes.broken_barh([_drawn_run(part.time_s[run], line) for run in _runs(flag)], (row, 0.8), facecolor=colour)
+            runs = line.place(part.time_s[0] + _runs(by_picture(flag)) / FPS)
+            axes.broken_barh([(start, end - start) for start, end in runs], (row, 0.8), facecolor=colour)
     line.label(axes)
+    line.hatch(axes)
 
 
 def when(evidence: Evidence) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -270,15 +285,9 @@ def when(evidence: Evidence) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     return list(zip(*(np.split(flag, cuts) for flag in (speaking, seen, speaking & (fits < 0.5)))))
 
 
-def _runs(flag: np.ndarray) -> list[slice]:
-    """Where `flag` is set, run by run."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flag, [False]]).astype(int)))
-    return [slice(a, b) for a, b in zip(edges[::2], edges[1::2])]
-
-
-def _drawn_run(times: np.ndarray, line: TimeLine) -> tuple[float, float]:
-    start, end = line.place(times[0]), line.place(times[-1] + 1 / FPS)
-    return float(start), float(end - start)
+def _runs(flag: np.ndarray) -> np.ndarray:
+    """Where `flag` [n] is set: int [runs, 2], first index and the one after the last."""
+    return np.flatnonzero(np.diff(np.concatenate([[False], flag, [False]]).astype(int))).reshape(-1, 2)
 
 
 def _draw_mouths(cells: list[Axes], evidence: Evidence) -> None:
