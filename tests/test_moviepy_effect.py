@@ -74,33 +74,31 @@ def test_its_place_in_a_composition_stays(noise):
     assert lag_ms(late, heard(noise)) == pytest.approx(100 - 1000, abs=0.1)
 
 
+def delay_once_written(clip, folder):
+    """What resync finds of the clip as moviepy writes it."""
+    clip.write_videofile(str(folder / "out.mp4"), audio_codec="aac", preset="ultrafast", logger=None, temp_audiofile_path=str(folder))
+    return analyze(folder / "out.mp4").audio_delay_ms
+
+
 def test_the_delay_that_is_found_is_taken_away(opened, delayed_clip, tmp_path):
     clip = opened(delayed_clip(200))
-    report = analyze_clip(clip)
-    assert report.audio_delay_ms == pytest.approx(analyze(delayed_clip(200)).audio_delay_ms, abs=10)
-    assert report.file == str(delayed_clip(200)) and report.duration_s == pytest.approx(5, abs=0.1)
     moved = clip.with_effects([Resync()])
-    assert lag_ms(heard(moved), heard(clip)) == pytest.approx(report.shift_ms, abs=1)
-    moved.write_videofile(str(tmp_path / "out.mp4"), audio_codec="aac", preset="ultrafast", logger=None, temp_audiofile_path=str(tmp_path))
-    assert abs(analyze(tmp_path / "out.mp4").audio_delay_ms) < 40
+    assert lag_ms(heard(moved), heard(clip)) == pytest.approx(-200, abs=40)
+    assert abs(delay_once_written(moved, tmp_path)) < 40
 
 
 def test_a_clip_is_taken_as_it_plays_whatever_its_file_says(opened, delayed_clip, tmp_path):
     """moviepy drops start times: the file is 300 ms late by them, the clip is not."""
-    path = tmp_path / "late.mkv"
-    shift_sound(delayed_clip(200), path, 100)
-    assert analyze(path).audio_delay_ms == pytest.approx(300, abs=40)
-    moved = opened(path).with_effects([Resync()])
-    moved.write_videofile(str(tmp_path / "out.mp4"), audio_codec="aac", preset="ultrafast", logger=None, temp_audiofile_path=str(tmp_path))
-    assert abs(analyze(tmp_path / "out.mp4").audio_delay_ms) < 40
+    shift_sound(delayed_clip(200), tmp_path / "late.mkv", 100)
+    moved = opened(tmp_path / "late.mkv").with_effects([Resync()])
+    assert abs(delay_once_written(moved, tmp_path)) < 40
 
 
 def test_a_clip_without_a_file(opened, delayed_clip):
     clip = opened(delayed_clip(200))
     joined = concatenate_videoclips([clip.subclipped(0.5, 3), clip.subclipped(2, 4.5)])
     report = analyze_clip(joined)
-    assert report.file == "clip" and report.audio_delay_ms == pytest.approx(200, abs=40)
-    assert lag_ms(heard(joined.with_effects([Resync()])), heard(joined)) == pytest.approx(-200, abs=40)
+    assert report.file == "clip" and report.duration_s == 5 and report.audio_delay_ms == pytest.approx(200, abs=40)
 
 
 def test_undecided_raises_unless_told_otherwise(opened, no_face):

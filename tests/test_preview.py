@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from scipy.signal import correlate
-from test_cli import resync  # noqa: F401
 
+from resync.cli import main
 from resync.config import FPS
 from resync.curve import Scores
 from resync.errors import MediaError, OutputError
@@ -116,11 +117,13 @@ def test_errors_are_one_line_and_leave_nothing(delayed_clip, ffmpeg, tmp_path):
     assert sorted(tmp_path.iterdir()) == before and (tmp_path / "there.mp4").read_bytes() == b"mine"
 
 
-def test_the_command(resync, delayed_clip, no_face, tmp_path):  # noqa: F811
-    done = resync("preview", delayed_clip(200), "p.mp4", "--seconds", 1, code=0)
-    assert "ms late" in done.stdout and "before and after" in done.stderr
-    assert probe(tmp_path / "p.mp4").duration_s == pytest.approx(2.0, abs=0.1)
-    done = resync("preview", delayed_clip(200), "p.mp4", code=1)
-    assert len(done.stderr.splitlines()) == 1 and "-y" in done.stderr
-    resync("preview", no_face, "q.mp4", code=3)
+def test_the_command(delayed_clip, no_face, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = lambda *args: CliRunner().invoke(main, ["preview", *map(str, args)])  # noqa: E731
+    done = run(delayed_clip(200), "p.mp4", "--seconds", 1)
+    assert done.exit_code == 0 and "ms late" in done.stdout and "before and after" in done.stderr
+    assert probe("p.mp4").duration_s == pytest.approx(2.0, abs=0.1)
+    done = run(delayed_clip(200), "p.mp4")
+    assert done.exit_code == 1 and len(done.stderr.splitlines()) == 1 and "-y" in done.stderr
+    assert run(no_face, "q.mp4").exit_code == 3
     assert [p.name for p in tmp_path.iterdir()] == ["p.mp4"]
