@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from scipy.signal import resample_poly
 
 from .config import FPS, SAMPLE_RATE, Config
 from .errors import MediaError, UndecidedError
+from .external import Sound
 from .media import AudioInfo, Frame, MediaInfo, VideoInfo
 from .pipeline import Film, examine
 from .report import Report
@@ -56,17 +57,14 @@ def analyze_clip(clip: VideoClip, config: Config = Config()) -> Report:
     """What `resync.analyze` tells of a file, of a clip as moviepy plays it. Raises what it raises."""
     require_both(clip)
     info = describe(clip)
-    return examine(Film(info, partial(pictures, clip), ClipSound(clip.audio, info.path)), config).report
+    return examine(Film(info, partial(pictures, clip), ClipSound(info.path, clip=clip.audio)), config).report
 
 
 @dataclass(frozen=True)
-class ClipSound:
-    """What `external.Sound` is to a file, to the sound of a clip."""
+class ClipSound(Sound):
+    """The sound of a clip, read as that of a file is."""
 
-    clip: AudioClip
-    path: Path
-    track: int = 0
-    starts_s: float = 0.0
+    clip: AudioClip = field(kw_only=True)
 
     def read(self, start_s: float, end_s: float) -> np.ndarray:
         """Mono float32 at SAMPLE_RATE, silence where there is none."""

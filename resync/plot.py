@@ -96,9 +96,8 @@ def panel(evidence: Evidence, moved: bool, width: int, height: int) -> np.ndarra
 
 def title(report: Report) -> list[str]:
     """What was found in words: the file and its verdict, then how sure or why not."""
-    name = Path(report.file).name
-    name = "".join(c if c.isprintable() else "?" for c in name if c != "\n")
-    lines = [f"{textwrap.shorten(name, 60, placeholder='...') if len(name) > 60 else name}: {headline(report)}"]
+    name = "".join(c if c.isprintable() else "?" for c in Path(report.file).name)
+    lines = [f"{name if len(name) <= 60 else f'{name[:57]}...'}: {headline(report)}"]
     if report.decided and report.uncertainty_ms is not None and report.shift_ms is not None:
         sure = f"\N{PLUS-MINUS SIGN}{report.uncertainty_ms:.0f} ms, probability in sync {report.probability_at_offset:.2f} there"
         lines.append(f"{sure}, offscreen ratio {report.offscreen_ratio:.2f}; the sound belongs {moved_words(report.shift_ms)}")
