@@ -51,14 +51,30 @@ def drawn(evidence: Evidence, dst: str | Path, overwrite: bool = False) -> Itera
     check_plot(evidence.info.path, dst, overwrite)
     dst = Path(dst)
     with part_file(dst) as part:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # letters that the font lacks
-                figure(evidence).savefig(part, dpi=DPI)
-            yield
+        with _writing(dst), _plain():
+            figure(evidence).savefig(part, dpi=DPI)
+        yield
+        with _writing(dst):
             part.replace(dst)
-        except OSError as error:
-            raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
+
+
+@contextmanager
+def _writing(dst: Path) -> Iterator[None]:
+    """What the system says against writing becomes an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
+
+
+@contextmanager
+def _plain() -> Iterator[None]:
+    """matplotlib's own looks, whatever its user has set, and no talk of letters that its font lacks."""
+    from matplotlib import style
+
+    with style.context("default"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def figure(evidence: Evidence) -> Figure:
@@ -80,8 +96,15 @@ def panel(evidence: Evidence, moved: bool, width: int, height: int) -> np.ndarra
     """The curve with where the sound now is, before or after it was moved: uint8 [height, width, 3] RGB."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    fig = _figure(width, height)
-    report = evidence.report
+    with _plain():
+        fig = _panel(evidence, moved, width, height)
+        canvas = FigureCanvasAgg(fig)
+        canvas.draw()
+        return np.array(canvas.buffer_rgba())[:, :, :3]
+
+
+def _panel(evidence: Evidence, moved: bool, width: int, height: int) -> Figure:
+    fig, report = _figure(width, height), evidence.report
     state = f"AFTER: sound {moved_words(report.shift_ms or 0)}" if moved else f"BEFORE, as it is: {headline(report)}"
     fig.suptitle("\n".join(textwrap.wrap(state, max(20, width // 10))), fontsize=14, fontweight="bold", parse_math=False)
     axes = fig.add_subplot()
@@ -89,9 +112,7 @@ def panel(evidence: Evidence, moved: bool, width: int, height: int) -> np.ndarra
     now = report.shift_ms or 0.0 if moved else 0.0
     axes.axvline(now, color=BLACK, linewidth=4, label="what you hear now", zorder=1)
     _legend(axes, 3)
-    canvas = FigureCanvasAgg(fig)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[:, :, :3]
+    return fig
 
 
 def title(report: Report) -> list[str]:
