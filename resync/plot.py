@@ -110,7 +110,7 @@ def _panel(evidence: Evidence, moved: bool, width: int, height: int) -> Figure:
     axes = fig.add_subplot()
     draw_curve(axes, evidence)
     now = report.shift_ms or 0.0 if moved else 0.0
-    axes.axvline(now, color=BLACK, linewidth=4, label="what you hear now", zorder=1)
+    axes.axvline(now, color=BLACK, linewidth=4, label="what you hear now", zorder=2.5)
     _legend(axes, 3)
     return fig
 
@@ -155,7 +155,9 @@ def draw_curve(axes: Axes, evidence: Evidence) -> None:
     _mark_peak(axes, evidence)
     if top.runner_up_s is not None:
         at = float(evidence.shift_ms(top.runner_up_s))
-        axes.plot([at], [top.runner_up], "s", color=ORANGE, markeredgecolor=BLACK, markersize=8, label=f"runner-up: {signed(at)} ms")
+        axes.plot(
+            [at], [top.runner_up], "s", color=ORANGE, markeredgecolor=BLACK, markersize=8, zorder=4, label=f"runner-up: {signed(at)} ms"
+        )
     sides = (
         (0.01, "left", "\N{LEFTWARDS ARROW} sound late: play it earlier"),
         (0.99, "right", "sound early: play it later \N{RIGHTWARDS ARROW}"),
@@ -173,7 +175,16 @@ def _mark_peak(axes: Axes, evidence: Evidence) -> None:
     at = -report.audio_delay_ms if decided else float(evidence.shift_ms(top.delay_s))
     words = f"peak: {signed(at)} ms" if decided else f"highest: {signed(at)} ms (a delay of {signed(-at)} ms), not sure"
     axes.axvline(at, color=RED, linewidth=1.5, linestyle="--" if decided else ":")
-    axes.plot([at], [top.height], "v" if decided else "x", color=RED, markeredgecolor=BLACK if decided else RED, markersize=11, label=words)
+    axes.plot(
+        [at],
+        [top.height],
+        "v" if decided else "x",
+        color=RED,
+        markeredgecolor=BLACK if decided else RED,
+        markersize=11,
+        zorder=4,
+        label=words,
+    )
     if decided and report.uncertainty_ms is not None:
         half = report.uncertainty_ms
         axes.axvspan(
