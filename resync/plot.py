@@ -175,21 +175,12 @@ def _mark_peak(axes: Axes, evidence: Evidence) -> None:
     at = -report.audio_delay_ms if decided else float(evidence.shift_ms(top.delay_s))
     words = f"peak: {signed(at)} ms" if decided else f"highest: {signed(at)} ms (a delay of {signed(-at)} ms), not sure"
     axes.axvline(at, color=RED, linewidth=1.5, linestyle="--" if decided else ":")
-    axes.plot(
-        [at],
-        [top.height],
-        "v" if decided else "x",
-        color=RED,
-        markeredgecolor=BLACK if decided else RED,
-        markersize=11,
-        zorder=4,
-        label=words,
-    )
-    if decided and report.uncertainty_ms is not None:
-        half = report.uncertainty_ms
-        axes.axvspan(
-            at - half, at + half, facecolor=RED, alpha=0.25, hatch="///", label=f"its uncertainty: \N{PLUS-MINUS SIGN}{half:.0f} ms"
-        )
+    marker, edge = ("v", BLACK) if decided else ("x", RED)
+    axes.plot([at], [top.height], marker, color=RED, markeredgecolor=edge, markersize=11, zorder=4, label=words)
+    half = report.uncertainty_ms
+    if decided and half is not None:
+        words = f"its uncertainty: \N{PLUS-MINUS SIGN}{half:.0f} ms"
+        axes.axvspan(at - half, at + half, facecolor=RED, alpha=0.25, hatch="///", label=words)
 
 
 class TimeLine:
