@@ -273,9 +273,11 @@ def preview(
     def one(file: Path) -> int:
         from .preview import preview as run
 
-        options = {"start_s": start_s, "seconds": seconds, "audio": audio, "overwrite": overwrite}
+        config = make_config(**analysis)
         with progress_bar(file, quiet) as progress:
-            report, written = run(file, target, make_config(**analysis), **options, progress=progress)
+            report, written = run(
+                file, target, config, start_s=start_s, seconds=seconds, audio=audio, overwrite=overwrite, progress=progress
+            )
         click.echo(report.to_json() if as_json else report.to_text())
         if written is None:
             say(f"{file}: not sure, nothing written", quiet)

@@ -88,7 +88,8 @@ def figure(evidence: Evidence) -> Figure:
     strip = fig.add_subplot(rows[2], sharex=heat)
     _draw_heat(heat, evidence, line)
     _draw_strip(strip, evidence, line)
-    _draw_mouths([fig.add_subplot(cell) for cell in rows[3].subgridspec(1, MOUTHS_SHOWN)], evidence)
+    cells = rows[3].subgridspec(1, MOUTHS_SHOWN)
+    _draw_mouths([fig.add_subplot(cells[0, i]) for i in range(MOUTHS_SHOWN)], evidence)
     return fig
 
 
@@ -171,8 +172,8 @@ def _mark_peak(axes: Axes, evidence: Evidence) -> None:
     """The peak: an answer with its uncertainty, or only the best of what was tried."""
     report, top = evidence.report, evidence.peak
     assert top is not None
-    decided = report.decided and report.audio_delay_ms is not None
-    at = -report.audio_delay_ms if decided else float(evidence.shift_ms(top.delay_s))
+    delay_ms = report.audio_delay_ms if report.decided else None
+    decided, at = delay_ms is not None, float(evidence.shift_ms(top.delay_s)) if delay_ms is None else -delay_ms
     words = f"peak: {signed(at)} ms" if decided else f"highest: {signed(at)} ms (a delay of {signed(-at)} ms), not sure"
     axes.axvline(at, color=RED, linewidth=1.5, linestyle="--" if decided else ":")
     marker, edge = ("v", BLACK) if decided else ("x", RED)

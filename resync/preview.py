@@ -16,7 +16,7 @@ from .config import Config, PreviewConfig
 from .curve import Scores
 from .errors import MediaError, OutputError
 from .evidence import Evidence, telling
-from .media import MediaInfo, read_frames, read_sound
+from .media import MediaInfo, VideoInfo, read_frames, read_sound
 from .partfile import part_file
 from .pipeline import Progress, examine, open_film
 from .plot import panel
@@ -99,8 +99,8 @@ def telling_start(evidence: Evidence, seconds: float) -> float:
 
 def span(info: MediaInfo) -> tuple[float, float]:
     """When the picture begins and ends, in s."""
-    assert info.video is not None
-    return max(0.0, info.video.start_s), info.video.start_s + info.video.duration_s
+    video = _video(info)
+    return max(0.0, video.start_s), video.start_s + video.duration_s
 
 
 def render(evidence: Evidence, target: Path, start_s: float, seconds: float) -> Preview:
@@ -108,10 +108,11 @@ def render(evidence: Evidence, target: Path, start_s: float, seconds: float) -> 
     import soundfile
     from moviepy import VideoClip
 
-    fps = _fps(evidence.info)
+    video = _video(evidence.info)
+    fps = _fps(video)
     first = math.ceil(start_s * fps - 1e-6)
     count = max(1, round(min(seconds, span(evidence.info)[1] - first / fps) * fps))
-    layout = Layout.of(evidence.info.video.width, evidence.info.video.height)
+    layout = Layout.of(video.width, video.height)
     frames = _InOrder(lambda: pictures(evidence, layout, first, count, fps))
     # half a frame more, because moviepy rounds the number of frames down
     clip = VideoClip(lambda t: frames[min(round(t * fps), 2 * count - 1)], duration=(2 * count + 0.5) / fps)
@@ -166,9 +167,15 @@ class _InOrder:
         return self._held
 
 
-def _fps(info: MediaInfo) -> float:
+def _video(info: MediaInfo) -> VideoInfo:
+    """The picture, which `open_film` has made sure of."""
+    assert info.video is not None
+    return info.video
+
+
+def _fps(video: VideoInfo) -> float:
     """Pictures a second of the preview: the film's own, to the two digits that moviepy tells ffmpeg."""
-    fps = round(info.video.fps, 2)
+    fps = round(video.fps, 2)
     return min(fps, MOST_FPS) if fps >= 1 else 25.0
 
 
