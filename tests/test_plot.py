@@ -197,6 +197,7 @@ def test_nothing_is_left_where_it_fails(late, delayed_clip, tmp_path):
 
 def test_the_commands(delayed_clip, no_face, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # the command would keep its handler in this process
 
     def run(*args, code):
         done = CliRunner().invoke(main, [str(arg) for arg in args])

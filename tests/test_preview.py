@@ -65,6 +65,17 @@ def test_a_start_of_ones_own_and_a_short_rest(delayed_clip, tmp_path):
     assert probe(made.path).video.duration_s == pytest.approx(2 * made.seconds, abs=0.05)
 
 
+def test_a_recording_is_heard_as_it_is_and_then_in_its_place(delayed_clip, ffmpeg, tmp_path):
+    """A recorder that was started 700 ms before the camera."""
+    wav = tmp_path / "mic.wav"
+    ffmpeg("-i", delayed_clip(200), "-vn", "-af", "adelay=700:all=1", wav)
+    report, made = preview(delayed_clip(200), tmp_path / "p.mp4", audio=wav, start_s=1.0, seconds=2.0)
+    heard, source = read_sound(made.path, end_s=4.0, rate=RATE), read_sound(wav, rate=RATE)
+    assert report.shift_ms == pytest.approx(-900, abs=40)
+    assert lag_ms(heard[: 2 * RATE], source) == pytest.approx(-1000, abs=5)
+    assert lag_ms(heard[2 * RATE :], source) == pytest.approx(-1000 + report.shift_ms, abs=5)
+
+
 def test_it_begins_where_the_speech_tells_most(delayed_clip):
     evidence = examine(open_film(delayed_clip(200)))
     n, column = 30 * FPS, evidence.peak.index
@@ -119,6 +130,7 @@ def test_errors_are_one_line_and_leave_nothing(delayed_clip, ffmpeg, tmp_path):
 
 def test_the_command(delayed_clip, no_face, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # the command would keep its handler in this process
     run = lambda *args: CliRunner().invoke(main, ["preview", *map(str, args)])  # noqa: E731
     done = run(delayed_clip(200), "p.mp4", "--seconds", 1)
     assert done.exit_code == 0 and "ms late" in done.stdout and "before and after" in done.stderr
