@@ -12,7 +12,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import BatchError, DataError, DetectorError, DeviceError, MediaError, OutputError, RemuxError, ResyncError, WeightsError
+from .errors import (
+    BatchError,
+    DataError,
+    DetectorError,
+    DeviceError,
+    MediaError,
+    OutputError,
+    RemuxError,
+    ResyncError,
+    UndecidedError,
+    WeightsError,
+)
 
 if TYPE_CHECKING:
     from .config import Config
@@ -31,6 +42,7 @@ __all__ = [
     "RemuxError",
     "Report",
     "ResyncError",
+    "UndecidedError",
     "WeightsError",
     "analyze",
     "fix",

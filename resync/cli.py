@@ -6,14 +6,14 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from . import __version__
-from .config import Config, CurveConfig, MediaConfig
+from .config import Config, CurveConfig, MediaConfig, PreviewConfig
 from .errors import ResyncError
 
 if TYPE_CHECKING:
@@ -113,6 +113,22 @@ def many_options(command: Callable) -> Callable:
     return collected
 
 
+def plot_option(command: Callable) -> Callable:
+    """The picture that goes along with an analysis."""
+    words = "Draw what was found too: curve, heat map over time, speech, mouths (.png, .svg or .pdf)."
+    return click.option("--plot", type=FILE, metavar="FILE", help=words)(command)
+
+
+def talk_options(command: Callable) -> Callable:
+    """How the result of one file is told."""
+    for option in (
+        click.option("-q", "--quiet", is_flag=True, help="No progress, no talk."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
+    ):
+        command = option(command)
+    return command
+
+
 def write_options(command: Callable) -> Callable:
     """Options shared by everything that writes a video."""
     for option in (
@@ -128,12 +144,16 @@ def write_options(command: Callable) -> Callable:
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="IN...")
 @analysis_options
+@plot_option
+@click.option("-y", "--overwrite", is_flag=True, help="Overwrite a plot that exists.")
 @click.option("--curve", "with_curve", is_flag=True, help="Put the probability curve into the JSON.")
 @click.option("--fail-over-ms", type=click.FloatRange(0), metavar="N", help="Exit 4 when the delay is over N ms.")
 @many_options
 def check(
     files: tuple[Path, ...],
     audio: Path | None,
+    plot: Path | None,
+    overwrite: bool,
     with_curve: bool,
     fail_over_ms: float | None,
     many: Many,
@@ -154,7 +174,10 @@ def check(
         from .jobs import Work
         from .many import carry_out, to_check
 
-        return carry_out(to_check(files, many), Work(make_config(**analysis), audio), many, code, with_curve)
+        jobs, options = to_check(files, many), {"plot": plot, "overwrite": overwrite} if plot else {}
+        if len(jobs) > 1 and plot:
+            raise click.UsageError("--plot goes with one IN")
+        return carry_out(jobs, Work(make_config(**analysis), audio, options), many, code, with_curve)
 
     sys.exit(in_one_line(run))
 
@@ -168,6 +191,7 @@ def check(
     "--export-audio", type=FILE, metavar="FILE", help="Write the sound alone too, in sync and as long as the film (wav, flac, ...)."
 )
 @analysis_options
+@plot_option
 @write_options
 @many_options
 def fix(
@@ -177,6 +201,7 @@ def fix(
     force: bool,
     export_audio: Path | None,
     audio: Path | None,
+    plot: Path | None,
     overwrite: bool,
     reencode_audio: bool,
     many: Many,
@@ -197,9 +222,9 @@ def fix(
         from .many import carry_out, to_fix
 
         jobs = to_fix(files, output_dir, many, overwrite)
-        if len(jobs) > 1 and (audio or export_audio):
-            raise click.UsageError("--audio and --export-audio go with one IN and OUT")
-        options = {"reencode": reencode_audio, "fix_drift": fix_drift, "export": export_audio, "force": force}
+        if len(jobs) > 1 and (audio or export_audio or plot):
+            raise click.UsageError("--audio, --export-audio and --plot go with one IN and OUT")
+        options = {"reencode": reencode_audio, "fix_drift": fix_drift, "export": export_audio, "plot": plot, "force": force}
         return carry_out(jobs, Work(make_config(**analysis), audio, options), many, code)
 
     sys.exit(in_one_line(run))
@@ -243,6 +268,78 @@ def demo(folder: Path, delay_ms: float, seed: int, seconds: float, quiet: bool) 
         from .demo import run as show
 
         return show(folder, delay_ms, seed, seconds, lambda text: click.echo(text), lambda text: say(text, quiet))
+
+    sys.exit(in_one_line(run))
+
+
+@main.command()
+@click.argument("source", type=FILE, metavar="IN")
+@click.argument("target", type=FILE, metavar="OUT")
+@analysis_options
+@talk_options
+@click.option("-y", "--overwrite", is_flag=True, help="Overwrite an output that exists.")
+def plot(source: Path, target: Path, audio: Path | None, as_json: bool, quiet: bool, overwrite: bool, **analysis) -> None:
+    """Check IN and draw OUT (.png, .svg or .pdf): the curve, a heat map over time, who spoke and was seen, the mouths.
+
+    It is drawn whatever the verdict; exit code 3 when undecided.
+
+    Example: resync plot in.mp4 out.png
+    """
+
+    def run() -> int:
+        from .bars import Bars
+        from .pipeline import analyze
+
+        with Bars(1, quiet) as bars:
+            tell = partial(bars.tell, source, source.name)
+            report = analyze(source, make_config(**analysis), tell, audio=audio, plot=target, overwrite=overwrite)
+        click.echo(report.to_json() if as_json else report.to_text())
+        say(f"{target}: drawn", quiet)
+        return 0 if report.decided else UNDECIDED
+
+    sys.exit(in_one_line(run))
+
+
+@main.command()
+@click.argument("source", type=FILE, metavar="IN")
+@click.argument("target", type=FILE, metavar="OUT")
+@click.option("--start", "start_s", type=float, metavar="S", help="Begin S seconds into the film; default: where the speech tells most.")
+@click.option("--seconds", type=click.FloatRange(0.5, 120), default=PreviewConfig.seconds, show_default=True, help="Length of each half.")
+@analysis_options
+@talk_options
+@click.option("-y", "--overwrite", is_flag=True, help="Overwrite an output that exists.")
+def preview(
+    source: Path,
+    target: Path,
+    start_s: float | None,
+    seconds: float,
+    audio: Path | None,
+    as_json: bool,
+    quiet: bool,
+    overwrite: bool,
+    **analysis,
+) -> None:
+    """Write some seconds of IN twice to OUT: as they are, then with the sound moved, with the curve drawn in.
+
+    When not sure, nothing is written and the exit code is 3.
+
+    Example: resync preview in.mp4 before_after.mp4
+    """
+
+    def run() -> int:
+        from .bars import Bars
+        from .preview import preview as render
+
+        options = {"start_s": start_s, "seconds": seconds, "audio": audio, "overwrite": overwrite}
+        with Bars(1, quiet) as bars:
+            tell = partial(bars.tell, source, source.name)
+            report, written = render(source, target, make_config(**analysis), **options, progress=tell)
+        click.echo(report.to_json() if as_json else report.to_text())
+        if written is None:
+            say(f"{source}: not sure, nothing written", quiet)
+            return UNDECIDED
+        say(f"{target}: {written.seconds:.1f} s from {written.start_s:.1f} s on, twice: as they are, and with the sound moved", quiet)
+        return 0
 
     sys.exit(in_one_line(run))
 

@@ -100,6 +100,13 @@ class PlanConfig:
 
 
 @dataclass(frozen=True)
+class PreviewConfig:
+    """What `resync preview` shows."""
+
+    seconds: float = 6.0  # of film in each half
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything `resync.analyze` can be told."""
 

@@ -38,12 +38,13 @@ class Scores:
 
 
 class Peak(NamedTuple):
-    """The best delay of a curve: seconds (sound late positive), height, index, and the best height elsewhere."""
+    """The best delay of a curve: seconds (sound late positive), height, index; the best height elsewhere, and its delay in s."""
 
     delay_s: float
     height: float
     index: int
     runner_up: float
+    runner_up_s: float | None = None
 
 
 def delay_grid(range_s: float) -> np.ndarray:
@@ -115,19 +116,31 @@ def peak(values: np.ndarray, delays: np.ndarray, apart_s: float = 0.12) -> Peak:
         left, top, right = values[i - 1 : i + 2]
         bend = left - 2 * top + right
         step = 0.5 * (left - right) / bend if bend < 0 else 0.0
-    far = np.abs(delays - delays[i]) * HOP_S > apart_s
-    runner_up = float(values[far].max()) if far.any() else 0.0
-    return Peak((float(delays[i]) + step) * HOP_S, float(values[i]), i, runner_up)
+    best = Peak((float(delays[i]) + step) * HOP_S, float(values[i]), i, 0.0)
+    far = np.flatnonzero(np.abs(delays - delays[i]) * HOP_S > apart_s)
+    if not len(far):
+        return best
+    second = far[np.argmax(values[far])]
+    return best._replace(runner_up=float(values[second]), runner_up_s=float(delays[second]) * HOP_S)
 
 
 def at_delay(scores: Scores, delay_s: float, config: CurveConfig = CurveConfig()) -> np.ndarray:
     """Smoothed P(in sync) of each frame at one delay: [frames], NaN where there is no sound there."""
-    column = int(np.argmin(np.abs(scores.delays - delay_s / HOP_S)))
-    p = scores.probability[:, column].astype(float)
+    return over_time(scores.probability[:, column_of(scores.delays, delay_s)], config)
+
+
+def column_of(delays: np.ndarray, delay_s: float) -> int:
+    """Index of the delay tried that is nearest to delay_s."""
+    return int(np.argmin(np.abs(delays - delay_s / HOP_S)))
+
+
+def over_time(probability: np.ndarray, config: CurveConfig = CurveConfig()) -> np.ndarray:
+    """Running mean of P [frames] or [frames, delays] over frames; NaN stays NaN and does not count."""
+    p = probability.astype(float)
     known = np.isfinite(p).astype(float)
     size = min(config.smooth_frames, max(1, len(p)))
-    total = uniform_filter1d(np.nan_to_num(p), size, mode="nearest")
-    count = uniform_filter1d(known, size, mode="nearest")
+    total = uniform_filter1d(np.nan_to_num(p), size, axis=0, mode="nearest")
+    count = uniform_filter1d(known, size, axis=0, mode="nearest")
     return np.where(known > 0, total / np.maximum(count, 1e-9), np.nan)
 
 

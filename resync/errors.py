@@ -37,6 +37,12 @@ class DeviceError(ResyncError):
     """The requested compute device is not there."""
 
 
+class UndecidedError(ResyncError):
+    """There is no sure answer to act on."""
+
+    exit_code = 3
+
+
 class DataError(ResyncError):
     """A training folder, index or cache cannot be used."""
 

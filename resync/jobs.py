@@ -36,7 +36,7 @@ class Job(NamedTuple):
 class Work:
     """The work of a batch, the same for every job: called, it gives the job's Outcome and raises nothing.
 
-    options: further arguments of `pipeline.fix`, for jobs that have a target.
+    options: further arguments of `pipeline.fix`, or of `pipeline.analyze` for jobs without a target.
     """
 
     config: Config
@@ -58,7 +58,7 @@ class Work:
         from .pipeline import analyze, fix
 
         if job.target is None:
-            return Outcome(str(job.source), analyze(job.source, self.config, tell, audio=self.audio))
+            return Outcome(str(job.source), analyze(job.source, self.config, tell, audio=self.audio, **self.options))
         report, written = fix(job.source, job.target, self.config, audio=self.audio, overwrite=job.overwrite, progress=tell, **self.options)
         return Outcome(str(job.source), report, str(job.target), None if written is None else written.to_dict())
 

@@ -20,10 +20,12 @@ from .config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, Conf
 from .crops import mouth_crops
 from .curve import Scores
 from .decide import Decision, decide
+from .evidence import Evidence, Moment, moments_of, most_telling
 from .external import Sound, check_sound_target, exported_sound, place
 from .faces import Detector, make_detector
 from .media import Frame, MediaInfo, picture_phase, probe, read_frames, require_video, require_video_and_sound
 from .mels import log_mel, speech_mask
+from .plot import check_plot, drawn
 from .remux import Remuxed, add_sound, check_target, shift_sound
 from .report import Report, ms, rounded
 from .tracks import link, scan
@@ -46,40 +48,75 @@ class Engine:
     weights: str
 
 
+@dataclass(frozen=True)
+class Film:
+    """What is analysed: its description, its pictures from one time to another, and what is listened to, on the same clock."""
+
+    info: MediaInfo
+    frames: Callable[[float, float], Iterator[Frame]]
+    sound: Sound
+
+
+class Stretch(NamedTuple):
+    """What one run of pictures gave."""
+
+    scores: Scores
+    faces: int
+    moments: tuple[Moment, ...]
+
+
 def analyze(
     path: str | Path,
     config: Config = Config(),
     progress: Callable[[Progress], None] | None = None,
     *,
     audio: str | Path | None = None,
+    plot: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Report:
     """Find how late or early the sound of a talking-face video is.
 
     audio: a recording to listen to instead of the film's own sound; its delay is what it would be if both
-    files began together. Raises MediaError, DetectorError, WeightsError or DeviceError.
+    files began together. plot: a picture to draw of what was found (.png, .svg or .pdf).
+    Raises MediaError, DetectorError, WeightsError or DeviceError, and OutputError for the plot.
     """
-    began = time.monotonic()
+    if plot is not None:
+        check_plot(path, plot, overwrite)  # before the long work, not after it
+    evidence = examine(open_film(path, config, audio), config, progress)
+    with _plotted(evidence, plot, overwrite):
+        return evidence.report
+
+
+def open_film(path: str | Path, config: Config = Config(), audio: str | Path | None = None) -> Film:
+    """A file, with its own sound or a recording. Raises MediaError."""
     info = probe(path)
     sound = _sound_of(info, audio, config)
+    return Film(info, lambda a, b: read_frames(path, start_s=a, end_s=b, max_side=config.media.max_side, nearest=True), sound)
+
+
+def examine(film: Film, config: Config = Config(), progress: Callable[[Progress], None] | None = None) -> Evidence:
+    """Analyse a film and keep what the answer rests on. Raises what `analyze` raises."""
+    began = time.monotonic()
     engine = load_engine(config)
-    parts: list[Scores] = []
-    faces = 0
-    runs = plan(info, config)
+    found: list[Stretch] = []
+    runs = plan(film.info, config)
     planned = sum(end - start for start, end in runs)
     for run, (start, end) in enumerate(runs, 1):
-        for frames in stretches(info, start, end, config):
-            found = score_stretch(engine, sound, frames, config)
-            if found is None:
+        for frames in stretches(film.frames(start, end), config):
+            stretch = score_stretch(engine, film.sound, frames, config)
+            if stretch is None:
                 continue
-            parts.append(found[0])
-            faces += found[1]
+            found.append(stretch)
             if progress:
-                progress(Progress(sum(len(p.weight) for p in parts) / FPS, planned))
-        if config.plan.least_stretches <= run < len(runs) and _is_sure(parts, config):
+                progress(Progress(sum(len(f.scores.weight) for f in found) / FPS, planned))
+        if config.plan.least_stretches <= run < len(runs) and _is_sure(found, config):
             break
-    parts.sort(key=lambda p: p.time_s[0])
-    decision = decide(Scores.join(parts), parts, config.decide, config.curve) if parts else _nothing(info)
-    return _report(info, sound, decision, parts, faces, engine, config, time.monotonic() - began)
+    parts = _in_order(found)
+    decision = decide(Scores.join(parts), parts, config.decide, config.curve) if parts else _nothing(film.info)
+    faces = sum(f.faces for f in found)
+    report = _report(film.info, film.sound, decision, parts, faces, engine, config, time.monotonic() - began)
+    moments = most_telling(chain.from_iterable(f.moments for f in found), decision)
+    return Evidence(report, config, film.info, film.sound, decision, tuple(parts), moments)
 
 
 def fix(
@@ -91,6 +128,7 @@ def fix(
     fix_drift: bool = False,
     audio: str | Path | None = None,
     export: str | Path | None = None,
+    plot: str | Path | None = None,
     overwrite: bool = False,
     force: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -100,23 +138,26 @@ def fix(
     fix_drift: a sound that drifts is resampled to the line through its delays, else it is refused.
     force: where the answer is not sure, take the delay that fits best, if there is one; the report says `forced`.
     audio: a recording that becomes the film's first sound track. export: a sound file for the sound in sync alone.
+    plot: a picture of what was found, drawn whatever the verdict.
     Returns the report and what was written, None when the answer is not sure (then nothing is).
     Raises what `analyze` raises, OutputError and RemuxError.
     """
     check_target(source, target, overwrite)  # before the long work, not after it
     if export is not None:
         check_sound_target(source, export, overwrite)
-    report = analyze(source, config, progress, audio=audio)
-    if force:
-        report = _forced(report, config)
+    if plot is not None:
+        check_plot(source, plot, overwrite)
+    evidence = examine(open_film(source, config, audio), config, progress)
+    report = _forced(evidence.report, config) if force else evidence.report
     if report.verdict == "drift" and fix_drift:
         # What belongs to the picture at t is heard at t + start + slope t.
         move = {"shift_ms": -report.drift_start_ms, "tempo": 1 + report.drift_ms_per_min / 60_000}
     elif report.shift_ms is not None:
         move = {"shift_ms": report.shift_ms}
     else:
-        return report, None
-    with _exported(source, audio, export, move, report, config, overwrite):
+        with _plotted(evidence, plot, overwrite):
+            return report, None
+    with _plotted(evidence, plot, overwrite), _exported(source, audio, export, move, report, config, overwrite):
         if audio is not None:
             written = add_sound(source, audio, target, **move, overwrite=overwrite)
         else:
@@ -142,6 +183,11 @@ def _exported(source, audio, export, move: dict[str, float], report: Report, con
         return nullcontext()
     track = config.media.audio_track - 1 if audio is None else 0
     return exported_sound(audio or source, track, export, **move, length_s=report.duration_s, overwrite=overwrite)
+
+
+def _plotted(evidence: Evidence, plot: str | Path | None, overwrite: bool) -> AbstractContextManager:
+    """The picture of the evidence, if it is asked for, named once the body is done."""
+    return nullcontext() if plot is None else drawn(evidence, plot, overwrite)
 
 
 @lru_cache(maxsize=2)
@@ -171,9 +217,8 @@ def plan(info: MediaInfo, config: Config) -> list[tuple[float, float]]:
     return [(start + i * room, start + i * room + config.plan.stretch_s) for i in order]
 
 
-def stretches(info: MediaInfo, start_s: float, end_s: float, config: Config) -> Iterator[Iterator[Frame]]:
+def stretches(frames: Iterator[Frame], config: Config) -> Iterator[Iterator[Frame]]:
     """Pictures of one part in runs short enough to keep their grey in memory; each run is to be used up before the next."""
-    frames = read_frames(info.path, start_s=start_s, end_s=end_s, max_side=config.media.max_side, nearest=True)
     for first in frames:
         yield chain([first], islice(frames, round(config.plan.stretch_s * FPS) - 1))
 
@@ -188,8 +233,8 @@ def _sound_of(info: MediaInfo, audio: str | Path | None, config: Config) -> Soun
     return place(audio, info, track - 1)
 
 
-def score_stretch(engine: Engine, sound: Sound, pictures: Iterable[Frame], config: Config) -> tuple[Scores, int] | None:
-    """Scores of one run of pictures and how many face tracks it has; None for less than one window."""
+def score_stretch(engine: Engine, sound: Sound, pictures: Iterable[Frame], config: Config) -> Stretch | None:
+    """Scores of one run of pictures, how many face tracks it has and what told most; None for less than one window."""
     from .embed import embed_mouth, embed_sound, probability
 
     frames: list[Frame] = []
@@ -213,35 +258,43 @@ def score_stretch(engine: Engine, sound: Sound, pictures: Iterable[Frame], confi
     first = curves.frame_hops(frames[0].index + np.arange(count)) - origin
     faces = np.full((len(tracks), count, len(delays)), np.nan, np.float32)
     voice = embed_sound(engine.net, mels) if tracks else None
-    for i, track in enumerate(tracks):
-        mouth = embed_mouth(engine.net, mouth_crops(seen.grays, track, dims.crop))
+    mouths = [(track.start, mouth_crops(seen.grays, track, dims.crop)) for track in tracks]
+    for i, (track, (_, crops)) in enumerate(zip(tracks, mouths)):
+        mouth = embed_mouth(engine.net, crops)
         rows = slice(track.start, track.start + len(mouth))
         faces[i, rows] = probability(engine.net, curves.pair_cosines(mouth, voice, first[rows], delays))
     weight = curves.speech_weight(speech_mask(mels), first, WINDOW_HOPS)
     time_s = np.array([f.time_s for f in frames[:count]])
-    return Scores(best_face(faces, config.curve.face_frames), delays, time_s, weight), len(tracks)
+    best, chosen = best_face(faces, config.curve.face_frames)
+    scores = Scores(best, delays, time_s, weight)
+    return Stretch(scores, len(tracks), moments_of(scores, mouths, chosen, config.curve))
 
 
-def best_face(faces: np.ndarray, frames: int) -> np.ndarray:
-    """P of several faces [faces, n, delays] -> of the one that fits best around each frame, at each delay.
+def best_face(faces: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """P of several faces [faces, n, delays] -> of the one that fits best around each frame, at each delay; and its number.
 
     Chosen by the mean over `frames`, not frame by frame: the best of several lucky frames is no evidence.
     """
     if len(faces) == 0:
-        return np.full(faces.shape[1:], np.nan, np.float32)
+        return np.full(faces.shape[1:], np.nan, np.float32), np.zeros(faces.shape[1:], int)
     if len(faces) == 1:
-        return faces[0]
+        return faces[0], np.zeros(faces.shape[1:], int)
     known = np.isfinite(faces)
     total = uniform_filter1d(np.nan_to_num(faces), frames, axis=1, mode="nearest")
     share = uniform_filter1d(known.astype(np.float32), frames, axis=1, mode="nearest")
     mean = np.where(known, total / np.maximum(share, 1e-6), -1)
-    return np.take_along_axis(faces, mean.argmax(0)[None], 0)[0]
+    chosen = mean.argmax(0)
+    return np.take_along_axis(faces, chosen[None], 0)[0], chosen
 
 
-def _is_sure(parts: list[Scores], config: Config) -> bool:
-    ordered = sorted(parts, key=lambda p: p.time_s[0])
-    found = decide(Scores.join(ordered), ordered, config.decide, config.curve)
-    return found.uncertainty_s is not None and found.uncertainty_s <= config.plan.sure_s
+def _in_order(found: list[Stretch]) -> list[Scores]:
+    return sorted((f.scores for f in found), key=lambda p: p.time_s[0])
+
+
+def _is_sure(found: list[Stretch], config: Config) -> bool:
+    ordered = _in_order(found)
+    decision = decide(Scores.join(ordered), ordered, config.decide, config.curve)
+    return decision.uncertainty_s is not None and decision.uncertainty_s <= config.plan.sure_s
 
 
 def _nothing(info: MediaInfo) -> Decision:

@@ -157,7 +157,9 @@ def test_stdin_is_left_alone(delayed_clip):
 
 
 def test_help_is_quick_and_loads_nothing_heavy():
-    code = "import sys, resync.cli; print([m for m in ('torch', 'cv2', 'insightface', 'moviepy', 'scipy') if m in sys.modules])"
+    code = (
+        "import sys, resync.cli; print([m for m in ('torch', 'cv2', 'insightface', 'matplotlib', 'moviepy', 'scipy') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "resync", "--help"], capture_output=True, check=True)

@@ -130,10 +130,11 @@ def test_progress_reaches_the_end(delayed_clip):
 def test_best_face_takes_the_one_that_speaks():
     quiet, speaks = np.full((50, 9), 0.1, np.float32), np.full((50, 9), 0.1, np.float32)
     speaks[:, 6] = 0.8
-    chosen = best_face(np.stack([quiet, speaks]), 25)
-    assert np.allclose(chosen[:, 6], 0.8) and np.allclose(chosen[:, :6], 0.1)
+    best, chosen = best_face(np.stack([quiet, speaks]), 25)
+    assert np.allclose(best[:, 6], 0.8) and np.allclose(best[:, :6], 0.1) and (chosen[:, 6] == 1).all()
     quiet[:] = np.nan
-    assert np.allclose(best_face(np.stack([speaks, quiet]), 25), speaks)
+    best, chosen = best_face(np.stack([speaks, quiet]), 25)
+    assert np.allclose(best, speaks) and (chosen == 0).all()
 
 
 def test_plan_covers_long_films_evenly():
