@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
@@ -48,7 +49,7 @@ class Batch(Generic[Job, Result]):
         """One after the other in this process."""
         for job in jobs:
             self.told(job, None)
-            yield job, self.work(job, lambda progress, job=job: self.told(job, progress))
+            yield job, self.work(job, partial(self.told, job))
 
     def in_processes(self, jobs: Sequence[Job], count: int) -> Generator[tuple[Job, Result], None, None]:
         """In `count` processes that share the cores evenly. To be closed, so that an end before time leaves none running."""
