@@ -66,7 +66,7 @@ class Stretch(NamedTuple):
 
 
 def analyze(
-    path: str | Path,
+    source: str | Path | Film,
     config: Config = Config(),
     progress: Callable[[Progress], None] | None = None,
     *,
@@ -76,13 +76,14 @@ def analyze(
 ) -> Report:
     """Find how late or early the sound of a talking-face video is.
 
-    audio: a recording to listen to instead of the film's own sound; its delay is what it would be if both
-    files began together. plot: a picture to draw of what was found (.png, .svg or .pdf).
+    source: a file, or a film in memory (`resync.film_of`). audio: a recording to listen to instead of the film's own
+    sound; its delay is what it would be if both files began together. plot: a picture to draw of what was found (.png, .svg or .pdf).
     Raises MediaError, DetectorError, WeightsError or DeviceError, and OutputError for the plot.
     """
+    film = source if isinstance(source, Film) else open_film(source, config, audio)
     if plot is not None:
-        check_plot(path, plot, overwrite)  # before the long work, not after it
-    evidence = examine(open_film(path, config, audio), config, progress)
+        check_plot(film.info.path, plot, overwrite)  # before the long work, not after it
+    evidence = examine(film, config, progress)
     with _plotted(evidence, plot, overwrite):
         return evidence.report
 
