@@ -133,7 +133,7 @@ def test_the_command(delayed_clip, no_face, tmp_path, monkeypatch):
     monkeypatch.setattr("signal.signal", lambda *_: None)  # the command would keep its handler in this process
     run = lambda *args: CliRunner().invoke(main, ["preview", *map(str, args)])  # noqa: E731
     done = run(delayed_clip(200), "p.mp4", "--seconds", 1)
-    assert done.exit_code == 0 and "ms late" in done.stdout and "before and after" in done.stderr
+    assert done.exit_code == 0 and "ms late" in done.stdout and "as they are, and with the sound moved" in done.stderr
     assert probe("p.mp4").duration_s == pytest.approx(2.0, abs=0.1)
     done = run(delayed_clip(200), "p.mp4")
     assert done.exit_code == 1 and len(done.stderr.splitlines()) == 1 and "-y" in done.stderr
