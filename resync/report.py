@@ -208,12 +208,12 @@ def _looked_at(r: Report) -> str:
 
 def ms(seconds: float | None) -> float | None:
     """Seconds to milliseconds, a tenth the last digit."""
-    return None if seconds is None else round(1000 * seconds, 1) + 0.0
+    return None if seconds is None else round(1000 * float(seconds), 1) + 0.0
 
 
 def rounded(value: float | None, digits: int = 3) -> float | None:
     """round() that lets None through."""
-    return None if value is None else round(value, digits)
+    return None if value is None else round(float(value), digits)
 
 
 def error_json(file: str | Path, message: str) -> str:
