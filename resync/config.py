@@ -80,7 +80,7 @@ class DecideConfig:
     in_sync_s: float = 0.02  # |delay| up to this is called in sync and left alone
     min_certainty: float = 0.4  # that the peak is the true delay
     min_lead: float = 0.13  # over the next best delay, in log-odds times the square root of the seconds of speech
-    rule: tuple[float, float, float] = (-3.216, 2.137, 2.218)  # of `certainty`: constant, height, lead
+    rule: tuple[float, float, float] = (-2.944, 2.099, 1.955)  # of `certainty`: constant, height, lead
     min_speech_s: float = 0.6
     edge_s: float = 0.03  # a peak this near the end of the range may lie outside it
     max_spread_s: float = 0.08  # between stretches of one film

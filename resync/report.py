@@ -10,8 +10,8 @@ from .config import DecideConfig
 from .decide import Segment
 
 SCHEMA = 1
-#: Words for a certainty from so much on. On people not in training no answer from 0.5 on was wrong, and
-#: from 0.8 on 99 % of swapped voices were refused (weights/MODEL_CARD.md); under the last nothing is answered.
+#: Words for a certainty from so much on. On people not in training two answers in a thousand from 0.5 on were wrong,
+#: and from 0.8 on 99 % of swapped voices were refused (weights/MODEL_CARD.md); under the last nothing is answered.
 SURE = ((0.8, "very sure"), (0.5, "sure"), (DecideConfig.min_certainty, "fairly sure"))
 
 
