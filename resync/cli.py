@@ -330,10 +330,12 @@ def preview(
         from .bars import Bars
         from .preview import preview as render
 
-        options = {"start_s": start_s, "seconds": seconds, "audio": audio, "overwrite": overwrite}
+        config = make_config(**analysis)
         with Bars(1, quiet) as bars:
             tell = partial(bars.tell, source, source.name)
-            report, written = render(source, target, make_config(**analysis), **options, progress=tell)
+            report, written = render(
+                source, target, config, start_s=start_s, seconds=seconds, audio=audio, overwrite=overwrite, progress=tell
+            )
         click.echo(report.to_json() if as_json else report.to_text())
         if written is None:
             say(f"{source}: not sure, nothing written", quiet)

@@ -5,8 +5,7 @@ NumPy and SciPy only. A delay is in hops of 10 ms, positive when the sound is la
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
@@ -37,7 +36,8 @@ class Scores:
         return Scores(probability, parts[0].delays, time_s, weight)
 
 
-class Peak(NamedTuple):
+@dataclass(frozen=True)
+class Peak:
     """The best delay of a curve: seconds (sound late positive), height, index; the best height elsewhere, and its delay in s."""
 
     delay_s: float
@@ -86,8 +86,8 @@ def votes(scores: Scores, frames: int = FPS) -> tuple[np.ndarray, np.ndarray]:
     seen = np.isfinite(odds)
     weight = scores.weight[:, None] * seen
     cuts = range(frames, len(weight), frames)
-    parts = (np.array([part.sum(0) for part in np.split(x, cuts)]) for x in (np.where(seen, odds, 0) * weight, weight))
-    return tuple(parts)  # type: ignore[return-value]
+    total, voting = (np.array([part.sum(0) for part in np.split(x, cuts)]) for x in (np.where(seen, odds, 0) * weight, weight))
+    return total, voting
 
 
 def mean_curve(odds: np.ndarray, weight: np.ndarray, config: CurveConfig = CurveConfig()) -> np.ndarray:
@@ -121,7 +121,7 @@ def peak(values: np.ndarray, delays: np.ndarray, apart_s: float = 0.12) -> Peak:
     if not len(far):
         return best
     second = far[np.argmax(values[far])]
-    return best._replace(runner_up=float(values[second]), runner_up_s=float(delays[second]) * HOP_S)
+    return replace(best, runner_up=float(values[second]), runner_up_s=float(delays[second]) * HOP_S)
 
 
 def at_delay(scores: Scores, delay_s: float, config: CurveConfig = CurveConfig()) -> np.ndarray:

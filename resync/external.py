@@ -132,6 +132,7 @@ def _write_sound(command: list[str], sound: AudioInfo, part: Path, src: str | Pa
     try:
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
             with soundfile.SoundFile(part, "w", sound.sample_rate, sound.channels, subtype) as out:
+                assert run.stdout is not None  # a pipe, as asked for
                 while block := run.stdout.read(4 * sound.channels * sound.sample_rate):
                     out.write(np.frombuffer(block, np.float32).reshape(-1, sound.channels))
     except (OSError, soundfile.SoundFileError) as error:

@@ -17,7 +17,7 @@ from itertools import chain, groupby, islice
 from operator import attrgetter
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import av
 import numpy as np
@@ -26,6 +26,9 @@ from av.video.reformatter import VideoReformatter
 
 from resync.config import FPS, SAMPLE_RATE, MediaConfig
 from resync.errors import MediaError
+
+_AnyStream = TypeVar("_AnyStream", bound=av.stream.Stream)
+_AnyFrame = TypeVar("_AnyFrame", av.VideoFrame, av.AudioFrame)
 
 # A frame due exactly on a tick must not miss it because of rounding.
 _TICK_TOLERANCE_S = 1e-6
@@ -87,7 +90,8 @@ class MediaInfo:
     audio: tuple[AudioInfo, ...]
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True)
+class Frame:
     """The picture at one tick of the grid.
 
     index: number of the tick; time_s: its time (index / fps); image: uint8 [H, W, 3], BGR;
@@ -129,10 +133,11 @@ def require_video_and_sound(info: MediaInfo, audio_track: int = 1) -> None:
         raise MediaError(f"{info.path}: no sound track {audio_track}; --audio-track takes 1 to {len(info.audio)}")
 
 
-def require_video(info: MediaInfo) -> None:
-    """Raise MediaError when the file lacks a picture."""
+def require_video(info: MediaInfo) -> VideoInfo:
+    """The picture. Raises MediaError when the file lacks one."""
     if info.video is None:
         raise MediaError(f"{info.path}: no picture, only sound; give a video file")
+    return info.video
 
 
 def read_frames(
@@ -244,7 +249,7 @@ def _picture_stream(container: av.container.InputContainer) -> av.VideoStream | 
     return max(streams, key=lambda s: s.width * s.height, default=None)
 
 
-def _decodable(streams: Iterable[av.stream.Stream]) -> list[av.stream.Stream]:
+def _decodable(streams: Iterable[_AnyStream]) -> list[_AnyStream]:
     """The streams in formats that this build of libav knows."""
     return [stream for stream in streams if stream.codec_context is not None]
 
@@ -252,18 +257,20 @@ def _decodable(streams: Iterable[av.stream.Stream]) -> list[av.stream.Stream]:
 def _span(stream: av.stream.Stream, zero: Fraction, file_duration: float) -> tuple[float, float]:
     """Start on the clock and duration of a stream, seconds; the file's end where none is stored."""
     start = _start_s(stream, zero)
-    if stream.duration:
+    if stream.duration and stream.time_base:
         return start, float(stream.duration * stream.time_base)
     return start, max(file_duration - start, 0.0)
 
 
 def _start_s(stream: av.stream.Stream, zero: Fraction) -> float:
-    return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base - zero)
+    if stream.start_time is None or stream.time_base is None:
+        return 0.0
+    return float(stream.start_time * stream.time_base - zero)
 
 
 def _video_info(container, stream, zero: Fraction, file_duration: float) -> VideoInfo:
     start, duration = _span(stream, zero, file_duration)
-    rotation = next((_rotation(frame) for frame in _decoded(container, stream)), 0)
+    rotation = next((_rotation(frame) for _, frame in _decoded(container, stream, av.VideoFrame)), 0)
     width, height = stream.width, stream.height
     if rotation % 180:
         width, height = height, width
@@ -307,10 +314,10 @@ def _packets(container, stream) -> Iterator[av.Packet]:
             continue
 
 
-def _decoded(container, stream, skip_before_s: float = -math.inf) -> Iterator[av.frame.Frame]:
-    """Frames with a timestamp, in order of decoding; packets that cannot be decoded are left out.
+def _decoded(container, stream, kind: type[_AnyFrame], skip_before_s: float = -math.inf) -> Iterator[tuple[Fraction, _AnyFrame]]:
+    """(time in s, frame) of frames with a timestamp, in order of decoding; packets that cannot be decoded are left out.
 
-    Packets that end before skip_before_s, in the file's own time, are not decoded at all. Raises
+    Times are the file's own. Packets that end before skip_before_s are not decoded at all. Raises
     the decoder's last error when there was nothing but errors.
     """
     stream.thread_type = "AUTO"
@@ -325,17 +332,17 @@ def _decoded(container, stream, skip_before_s: float = -math.inf) -> Iterator[av
             error = reason
             continue
         for frame in frames:
-            if frame.pts is not None:
+            if isinstance(frame, kind) and frame.pts is not None and frame.time_base is not None:
                 found = True
-                yield frame
+                yield frame.pts * frame.time_base, frame
     if error is not None and not found:
         raise error
 
 
 def _decoded_from(
-    path: str | Path, pick: Callable, from_s: float, skip_before_s: float = -math.inf
-) -> Iterator[tuple[float, av.frame.Frame]]:
-    """(time on the clock, frame) of the stream that `pick(container)` names, from from_s or earlier on.
+    path: str | Path, pick: Callable, kind: type[_AnyFrame], from_s: float, skip_before_s: float = -math.inf
+) -> Iterator[tuple[float, _AnyFrame]]:
+    """(time on the clock, frame) of the stream of that kind that `pick(container)` names, from from_s or earlier on.
 
     Seeks near from_s; tries again from farther back, at last from the file's beginning, when the
     first frame that came out lies after from_s. Packets before skip_before_s are not decoded.
@@ -347,13 +354,12 @@ def _decoded_from(
                 margin = None
             else:
                 _seek(container, zero, from_s - margin)
-            frames = _decoded(container, stream, float(zero) + skip_before_s)
-            timed = ((float(frame.pts * frame.time_base - zero), frame) for frame in frames)
+            frames = _decoded(container, stream, kind, float(zero) + skip_before_s)
+            timed = ((float(own_s - zero), frame) for own_s, frame in frames)
             first = next(timed, None)
-            if first is None and margin is None:
-                return
             if margin is None or (first is not None and first[0] <= from_s + _SEEK_SLACK_S):
-                yield first
+                if first is not None:
+                    yield first
                 yield from timed
                 return
 
@@ -379,7 +385,7 @@ def _pictures(path: str | Path, from_s: float) -> Iterator[tuple[av.VideoFrame, 
         return stream
 
     held, held_s, lasts_s = None, 0.0, 1 / FPS
-    for at_s, frame in _decoded_from(path, pick, from_s):
+    for at_s, frame in _decoded_from(path, pick, av.VideoFrame, from_s):
         if held is not None and at_s < held_s:
             continue  # timestamps that run backwards: keep the clock going forward
         if held is not None and at_s > held_s:
@@ -425,7 +431,7 @@ def _sound(path: str | Path, track: int, from_s: float) -> Iterator[tuple[float,
             raise MediaError(f"{path}: no sound track {track} (counted from 0) among {len(streams)}")
         return streams[track]
 
-    return _decoded_from(path, pick, from_s - _PREROLL_S / 2, skip_before_s=from_s - _PREROLL_S)
+    return _decoded_from(path, pick, av.AudioFrame, from_s - _PREROLL_S / 2, skip_before_s=from_s - _PREROLL_S)
 
 
 def _mono(frames: Iterator[tuple[float, av.AudioFrame]], rate: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -39,12 +39,14 @@ class Dimensions:
         given = dict(data)
         crop, mel = CropConfig(**given.pop("crop")), MelConfig(**given.pop("mel"))
         names = {f.name for f in fields(cls)}
-        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k in names}
+        plain: dict = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k in names}
         return cls(crop=crop, mel=mel, **plain)
 
 
 class BlurPool(nn.Module):
     """Low-pass, then subsample (Zhang 2019, arXiv 1904.11486): binomial 3-tap blur along strided axes."""
+
+    kernel: Tensor
 
     def __init__(self, channels: int, stride: tuple[int, int] = (2, 2)):
         super().__init__()
@@ -171,7 +173,7 @@ class ICSyncNet(nn.Module):
     @torch.no_grad()
     def rescale(self, slope: float, shift: float) -> None:
         """Make the log-odds `slope` times what they were, plus `shift`: Platt scaling, to calibrate P."""
-        self.log_scale += math.log(slope)
+        self.log_scale.add_(math.log(slope))
         self.bias.mul_(slope).add_(shift)
 
     def set_dropblock(self, probability: float) -> None:

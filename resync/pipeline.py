@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -30,6 +30,9 @@ from .remux import Remuxed, add_sound, check_target, shift_sound
 from .report import Report, ms, rounded
 from .tracks import link, scan
 
+if TYPE_CHECKING:
+    from .model import ICSyncNet  # imports torch
+
 
 class Progress(NamedTuple):
     """Told to the progress callback: seconds of film looked at, and seconds that are planned."""
@@ -43,7 +46,7 @@ class Engine:
     """What is loaded once and used for every file."""
 
     detector: Detector
-    net: object  # ICSyncNet; not named here so that importing this module does not import torch
+    net: ICSyncNet
     device: str
     weights: str
 
@@ -150,19 +153,15 @@ def fix(
         check_plot(source, plot, overwrite)
     evidence = examine(open_film(source, config, audio), config, progress)
     report = _forced(evidence.report, config) if force else evidence.report
-    if report.verdict == "drift" and fix_drift:
-        # What belongs to the picture at t is heard at t + start + slope t.
-        move = {"shift_ms": -report.drift_start_ms, "tempo": 1 + report.drift_ms_per_min / 60_000}
-    elif report.shift_ms is not None:
-        move = {"shift_ms": report.shift_ms}
-    else:
-        with _plotted(evidence, plot, overwrite):
+    shift_ms, tempo = _move(report, fix_drift)
+    with _plotted(evidence, plot, overwrite):
+        if shift_ms is None:
             return report, None
-    with _plotted(evidence, plot, overwrite), _exported(source, audio, export, move, report, config, overwrite):
-        if audio is not None:
-            written = add_sound(source, audio, target, **move, overwrite=overwrite)
-        else:
-            written = shift_sound(source, target, **move, reencode=reencode, overwrite=overwrite)
+        with _exported(evidence, export, shift_ms, tempo, overwrite):
+            if audio is not None:
+                written = add_sound(source, audio, target, shift_ms, tempo=tempo, overwrite=overwrite)
+            else:
+                written = shift_sound(source, target, shift_ms, tempo=tempo, reencode=reencode, overwrite=overwrite)
     return report, written
 
 
@@ -178,12 +177,20 @@ def _shift_ms(delay_ms: float, config: Config) -> float:
     return 0.0 if abs(delay_ms) <= 1000 * config.decide.in_sync_s else -delay_ms
 
 
-def _exported(source, audio, export, move: dict[str, float], report: Report, config: Config, overwrite: bool) -> AbstractContextManager:
+def _move(report: Report, fix_drift: bool) -> tuple[float | None, float]:
+    """What is done to the sound: how much later it plays, in ms, None for no answer; then how many times as fast."""
+    if report.verdict == "drift" and fix_drift and report.drift_start_ms is not None and report.drift_ms_per_min is not None:
+        # What belongs to the picture at t is heard at t + start + slope t.
+        return -report.drift_start_ms, 1 + report.drift_ms_per_min / 60_000
+    return report.shift_ms, 1.0
+
+
+def _exported(evidence: Evidence, export: str | Path | None, shift_ms: float, tempo: float, overwrite: bool) -> AbstractContextManager:
     """The sound alone as a file, if it is asked for, named once the film is written."""
     if export is None:
         return nullcontext()
-    track = config.media.audio_track - 1 if audio is None else 0
-    return exported_sound(audio or source, track, export, **move, length_s=report.duration_s, overwrite=overwrite)
+    sound, length_s = evidence.sound, evidence.report.duration_s
+    return exported_sound(sound.path, sound.track, export, shift_ms, tempo=tempo, length_s=length_s, overwrite=overwrite)
 
 
 def _plotted(evidence: Evidence, plot: str | Path | None, overwrite: bool) -> AbstractContextManager:
@@ -208,7 +215,7 @@ def plan(info: MediaInfo, config: Config) -> list[tuple[float, float]]:
     Short films whole. Long ones in stretches spread so that any first few already cover the
     whole length (van der Corput order), which is what tells drift from a constant delay.
     """
-    video = info.video
+    video = require_video(info)
     start, end = max(0.0, video.start_s), max(video.start_s + video.duration_s, info.duration_s)
     if end - start <= config.plan.whole_s:
         return [(start, end)]
@@ -242,7 +249,7 @@ def score_stretch(engine: Engine, sound: Sound, pictures: Iterable[Frame], confi
 
     def images() -> Iterator[np.ndarray]:
         for frame in pictures:
-            frames.append(frame._replace(image=None))  # colour pictures of a whole run would fill the memory
+            frames.append(replace(frame, image=np.empty(0)))  # colour pictures of a whole run would fill the memory
             yield frame.image
 
     seen = scan(images(), engine.detector, config.faces)
@@ -258,7 +265,7 @@ def score_stretch(engine: Engine, sound: Sound, pictures: Iterable[Frame], confi
     mels = log_mel(sound.read(origin * HOP_S + phase, stop * HOP_S + phase), dims.mel)
     first = curves.frame_hops(frames[0].index + np.arange(count)) - origin
     faces = np.full((len(tracks), count, len(delays)), np.nan, np.float32)
-    voice = embed_sound(engine.net, mels) if tracks else None
+    voice = embed_sound(engine.net, mels) if tracks else np.empty((0, 0))
     mouths = [(track.start, mouth_crops(seen.grays, track, dims.crop)) for track in tracks]
     for i, (track, (_, crops)) in enumerate(zip(tracks, mouths)):
         mouth = embed_mouth(engine.net, crops)
@@ -307,7 +314,7 @@ def _nothing(info: MediaInfo) -> Decision:
 def _report(
     info: MediaInfo, sound: Sound, d: Decision, parts: list[Scores], faces: int, engine: Engine, config: Config, elapsed: float
 ) -> Report:
-    fps = info.video.fps
+    fps = require_video(info).fps
     # A recording was moved to where it was looked for; its delay counts from where both files begin together.
     from_start = lambda delay_s: None if delay_s is None else delay_s - sound.starts_s  # noqa: E731
     delay, verdict = ms(from_start(d.delay_s)), d.verdict

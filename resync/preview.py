@@ -16,7 +16,7 @@ from .config import Config, PreviewConfig
 from .curve import Scores
 from .errors import MediaError, OutputError
 from .evidence import Evidence, telling
-from .media import MediaInfo, VideoInfo, read_frames, read_sound
+from .media import MediaInfo, VideoInfo, read_frames, read_sound, require_video
 from .partfile import part_file
 from .pipeline import Progress, examine, open_film
 from .plot import panel
@@ -99,7 +99,7 @@ def telling_start(evidence: Evidence, seconds: float) -> float:
 
 def span(info: MediaInfo) -> tuple[float, float]:
     """When the picture begins and ends, in s."""
-    video = _video(info)
+    video = require_video(info)
     return max(0.0, video.start_s), video.start_s + video.duration_s
 
 
@@ -108,7 +108,7 @@ def render(evidence: Evidence, target: Path, start_s: float, seconds: float) -> 
     import soundfile
     from moviepy import VideoClip
 
-    video = _video(evidence.info)
+    video = require_video(evidence.info)
     fps = _fps(video)
     first = math.ceil(start_s * fps - 1e-6)
     count = max(1, round(min(seconds, span(evidence.info)[1] - first / fps) * fps))
@@ -165,12 +165,6 @@ class _InOrder:
         for item in islice(self._items, k + 1 - self._next):
             self._held, self._next = item, self._next + 1
         return self._held
-
-
-def _video(info: MediaInfo) -> VideoInfo:
-    """The picture, which `open_film` has made sure of."""
-    assert info.video is not None
-    return info.video
 
 
 def _fps(video: VideoInfo) -> float:

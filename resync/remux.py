@@ -24,7 +24,7 @@ import numpy as np
 from av.stream import Disposition
 
 from resync.errors import MediaError, OutputError, RemuxError
-from resync.media import AudioInfo, MediaInfo, probe
+from resync.media import AudioInfo, MediaInfo, probe, require_video
 from resync.partfile import part_file
 
 #: Containers with edit lists: sound before zero is hidden in the file, to the sample.
@@ -234,7 +234,7 @@ def shift_sound(
     program, hold = ffmpeg_exe(), _must_hold(info, dst, shift_s, reencode)
     notes = _notes(info, dst, shift_s, reencode)
     if hold:
-        notes.append(f"the first picture is shown {1000 * info.video.start_s:.0f} ms longer, so that the film starts at zero")
+        notes.append(f"the first picture is shown {1000 * require_video(info).start_s:.0f} ms longer, so that the film starts at zero")
 
     def build(out: Path, extras: Extras) -> list[str]:
         return build_command(program, info, out, shift_s, reencode, replace(extras, hold=hold), tempo)
@@ -420,7 +420,9 @@ def _look_at_extras(src: Path, dst: Path, folder: Path) -> tuple[Extras, tuple[i
 
     Cover pictures that must be attached anew are put into `folder`.
     """
-    attached, left_out, spare = [], [], []
+    attached = []
+    left_out: list[int] = []
+    spare: list[int] = []
     with _open(src) as container:
         for stream in container.streams:
             if stream.type == "data":

@@ -56,14 +56,14 @@ def scan(images: Iterable[np.ndarray], detector: Detector, config: FaceConfig = 
     found: dict[int, Faces] = {}
     cuts: list[int] = []
     meter = _CutMeter(config.cut_threshold)
-    last = None
+    last: np.ndarray | None = None
     for i, image in enumerate(images):
         # Taken as RGB, so that red counts least: lips stand out darker. The network knows no other grey.
         gray = Image.fromarray(image).convert("L")
         cut = meter.is_cut(np.asarray(gray.resize((THUMB, THUMB), Image.Resampling.BOX), np.float32))
         if cut:
             cuts.append(i)
-            if i - 1 not in found:
+            if last is not None and i - 1 not in found:
                 found[i - 1] = detector(last)
         if cut or (i - (cuts[-1] if cuts else 0)) % config.detect_every == 0:
             found[i] = detector(image)

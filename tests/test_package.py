@@ -21,7 +21,7 @@ def test_weights_are_small_whole_and_found():
     assert path.stat().st_size <= 16 * 2**20
 
 
-def test_wheel_and_sdist_hold_the_weights(tmp_path):
+def test_wheel_and_sdist_hold_the_weights_and_the_wheel_its_types(tmp_path):
     pytest.importorskip("build")
     if not (ROOT / "setup.cfg").exists():
         pytest.skip("not a checkout")
@@ -35,6 +35,7 @@ def test_wheel_and_sdist_hold_the_weights(tmp_path):
     for name in DATA:
         assert f"resync/weights/{name}" in in_wheel
         assert any(n.endswith(f"/weights/{name}") for n in in_sdist)
+    assert "resync/py.typed" in in_wheel
     assert not [n for n in in_wheel if n.startswith("tests/")]
 
 

@@ -65,7 +65,7 @@ def _by_speaker(tracks: list[tuple[Entry, Scores]], alone: dict[str, Answer], le
     for group in groups.values():
         found = answer(Scores.join([scores for _, scores in group]))
         sure = [a.delay_ms for a in (alone[entry.name] for entry, _ in group) if a.delay_ms is not None and a.sure >= least]
-        if len(group) > 1 and found.sure >= least and all(abs(d - found.delay_ms) <= SAME_MS for d in sure):
+        if len(group) > 1 and found.delay_ms is not None and found.sure >= least and all(abs(d - found.delay_ms) <= SAME_MS for d in sure):
             out.update({entry.name: found for entry, _ in group})
     return out
 

@@ -83,7 +83,8 @@ class Trainer:
         self.data = Library(
             cache, "train", sequence=recipe.sequence, skip=recipe.skip, power=recipe.power, people=recipe.people, delays=read_delays(cache)
         )
-        self.net = (weights.load(start) if start else ICSyncNet(dimensions)).to(self.device, memory_format=torch.channels_last)
+        self.net = weights.load(start) if start else ICSyncNet(dimensions)
+        self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's types
         self.mean = copy.deepcopy(self.net).eval()
         self.optimizer = torch.optim.AdamW(self._groups(), lr=recipe.rate, fused=True)
         model = ranks.wrap(self.net)
