@@ -194,7 +194,7 @@ def _drift(r: Report) -> str:
     if not r.decided:
         return ""
     if r.drift_ms_per_min is not None:
-        return f"{r.drift_ms_per_min:+.0f} ms a minute, little enough for one shift"
+        return f"{round(r.drift_ms_per_min):+d} ms a minute, little enough for one shift"
     told, needed = sum(s.delay_s is not None for s in r.segments), DecideConfig.min_drift_segments
     if told >= needed:
         return "none that is steady"
