@@ -93,7 +93,7 @@ class Batch(Generic[Job, Result]):
             from distributed import Client, as_completed
             from distributed.client import CancelledError
         except ImportError as error:
-            raise BatchError("dask: not installed; run: pip install 'resync[dask]'") from error
+            raise BatchError("dask: not installed; run: pip install distributed") from error
         where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
         try:
             client = Client(**where)
