@@ -225,7 +225,7 @@ def _opened(path: str | Path) -> Iterator[av.container.InputContainer]:
     except av.InvalidDataError as error:
         raise MediaError(f"{path}: not a media file, or damaged or cut short; try another copy") from error
     except av.FFmpegError as error:
-        raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
+        raise MediaError(f"{path}: cannot be read ({error.strerror}); check its name, and that it is a whole file") from error
 
 
 def _require_whole(container: av.container.InputContainer, path: str | Path) -> None:
