@@ -15,6 +15,7 @@ from .config import FPS, SAMPLE_RATE
 from .errors import MediaError
 from .external import Sound
 from .media import AudioInfo, Frame, MediaInfo, VideoInfo
+from .pictures import ArrayPicture
 from .pipeline import Film
 
 NAME = Path("arrays")  # stands for a file's name in reports and messages
@@ -60,4 +61,5 @@ def _frames(pictures: np.ndarray, fps: float, start_s: float, end_s: float) -> I
     """The picture nearest in time to each tick of the analysis, BGR."""
     for tick in range(math.ceil(start_s * FPS - 1e-6), math.ceil(min(end_s, len(pictures) / fps) * FPS - 1e-6)):
         number = min(round(tick / FPS * fps), len(pictures) - 1)
-        yield Frame(tick, tick / FPS, np.ascontiguousarray(pictures[number][:, :, ::-1]), number / fps)
+        picture = ArrayPicture(np.ascontiguousarray(pictures[number][:, :, ::-1]))
+        yield Frame(tick, tick / FPS, number / fps, picture)

@@ -21,10 +21,10 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
 from .errors import BatchError
+from .threads import THREAD_SETTINGS, cores
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PATIENCE_S = 5.0  # for a process that was asked to end
 
 
@@ -120,11 +120,6 @@ def _call(work, job):
     return work(job, None)
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class _Pool:
     """Processes that do jobs, each behind a pipe of its own, so that one that dies harms no other."""
 
@@ -177,3 +172,4 @@ def _serve(pipe: Connection, work, threads: int) -> None:
         while True:
             job = pipe.recv()
             pipe.send((True, work(job, lambda progress: pipe.send((False, progress)))))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending already

@@ -9,6 +9,7 @@ from PIL import Image
 from scipy.ndimage import uniform_filter1d
 
 from .config import FPS, CropConfig
+from .pictures import Gray
 from .tracks import FaceTrack
 
 
@@ -33,22 +34,24 @@ def geometry(landmarks: np.ndarray, config: CropConfig = CropConfig()) -> tuple[
     return centre, config.side_units * _steady(unit, wide), np.arctan2(_steady(both[:, 1], wide // 3), _steady(both[:, 0], wide // 3))
 
 
-def mouth_crops(grays: Sequence[np.ndarray], track: FaceTrack, config: CropConfig = CropConfig()) -> np.ndarray:
+def mouth_crops(grays: Sequence[Gray], track: FaceTrack, config: CropConfig = CropConfig()) -> np.ndarray:
     """Cut the mouth square of every frame of `track`: uint8 [n, size, size].
 
-    grays: uint8 [H, W] pictures, indexed by frame number.
+    grays: the pictures, indexed by frame number.
     """
     centre, side, roll = geometry(track.landmarks, config)
     return np.stack([_cut(grays[track.start + i], centre[i], side[i], roll[i], config.size) for i in range(len(side))])
 
 
-def _cut(gray: np.ndarray, centre: np.ndarray, side: float, roll: float, size: int) -> np.ndarray:
+def _cut(gray: Gray, centre: np.ndarray, side: float, roll: float, size: int) -> np.ndarray:
     """One rotated square of `gray`, resampled to `size` px; what lies outside the picture is black."""
-    reach = int(side) + 2  # the square's half diagonal, with room to spare
-    x0, y0 = (np.floor(centre).astype(int) - reach).tolist()
-    part = Image.fromarray(gray).crop((x0, y0, x0 + 2 * reach, y0 + 2 * reach))
     # Bilinear sampling alone would alias large faces: shrink by area first.
     shrink = max(1, int(side / size))
+    reach = int(side) + 2
+    # The square's half diagonal, with room for sampling; whole blocks less, so that the same pixels are shrunk to one.
+    reach -= max(0, reach - int(0.75 * side) - 2 * shrink) // shrink * shrink
+    x0, y0 = (np.floor(centre).astype(int) - reach).tolist()
+    part = Image.fromarray(gray.part(x0, y0, 2 * reach))
     if shrink > 1:
         part = part.reduce(shrink)
     c, s = np.cos(roll) * side / size / shrink, np.sin(roll) * side / size / shrink

@@ -1,13 +1,15 @@
-"""Mouth crops and mel frames to embeddings and scores, in batches, on CUDA or CPU."""
+"""Mouth crops and mel frames to embeddings and scores by torch: on CUDA, and wherever the network is trained."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from .config import WINDOW_FRAMES
+from . import weights
+from .config import WINDOW_FRAMES, WINDOW_HOPS
 from .errors import DeviceError
-from .mels import windows
 from .model import ICSyncNet
 
 BATCH = {"cpu": 64, "cuda": 1024}  # windows at once; on a processor more costs memory and gains nothing
@@ -28,28 +30,57 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+class TorchNet:
+    """The network on one of torch's devices. See `net.Net`."""
+
+    def __init__(self, net: ICSyncNet):
+        self._net, self.dimensions = net, net.dimensions
+        self.device = str(next(net.parameters()).device)
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device) -> TorchNet:
+        """From a file of weights. Raises WeightsError."""
+        return cls(weights.load(path, device))
+
+    def mouth(self, crops: np.ndarray) -> np.ndarray:
+        """See Net."""
+        return embed_mouth(self._net, crops)
+
+    def sound(self, mels: np.ndarray) -> np.ndarray:
+        """See Net."""
+        return embed_sound(self._net, mels)
+
+    def probability(self, cosine: np.ndarray) -> np.ndarray:
+        """See Net."""
+        return probability(self._net, cosine)
+
+
 @torch.inference_mode()
 def embed_mouth(net: ICSyncNet, crops: np.ndarray) -> np.ndarray:
     """uint8 [n, S, S] consecutive crops -> float32 [n - 4, E], one for each five-frame window."""
-    device = next(net.parameters()).device
-    stacks = torch.from_numpy(np.array(crops)).unfold(0, WINDOW_FRAMES, 1).permute(0, 3, 1, 2)
-    size = BATCH[device.type]
-    parts = [net.embed_mouth(stacks[i : i + size].to(device)).cpu() for i in range(0, len(stacks), size)]
-    return torch.cat(parts).numpy()
+    pictures = _on_device(net, np.array(crops))  # once; on the device they are stacked five by five
+    return _batches(net.embed_mouth, pictures.unfold(0, WINDOW_FRAMES, 1).permute(0, 3, 1, 2))
 
 
 @torch.inference_mode()
 def embed_sound(net: ICSyncNet, mels: np.ndarray) -> np.ndarray:
     """float [n, bands] mel frames -> float32 [n - 19, E], one for each 0.2 s window, every 10 ms."""
-    device = next(net.parameters()).device
-    view = windows(np.asarray(mels, np.float32))
-    size = BATCH[device.type]
-    parts = [net.embed_sound(torch.from_numpy(np.array(view[i : i + size])).to(device)).cpu() for i in range(0, len(view), size)]
-    return torch.cat(parts).numpy()
+    frames = _on_device(net, np.array(mels, np.float32))
+    return _batches(net.embed_sound, frames.unfold(0, WINDOW_HOPS, 1).permute(0, 2, 1))
 
 
 @torch.inference_mode()
 def probability(net: ICSyncNet, cosine: np.ndarray) -> np.ndarray:
     """Cosines -> P(in sync), NaN kept."""
-    device = next(net.parameters()).device
-    return torch.sigmoid(net.logits(torch.from_numpy(cosine).to(device))).cpu().numpy()
+    return torch.sigmoid(net.logits(_on_device(net, cosine))).cpu().numpy()
+
+
+def _on_device(net: ICSyncNet, array: np.ndarray) -> torch.Tensor:
+    """A copy of `array` where the network is; for CUDA through pinned memory, from which the card reads by itself."""
+    device, tensor = next(net.parameters()).device, torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def _batches(embed, stacks: torch.Tensor) -> np.ndarray:
+    size = BATCH[stacks.device.type]
+    return torch.cat([embed(stacks[i : i + size]) for i in range(0, len(stacks), size)]).cpu().numpy()

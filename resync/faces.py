@@ -17,6 +17,7 @@ from PIL import Image
 
 from .config import FaceConfig
 from .errors import DetectorError
+from .pictures import Picture
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -43,8 +44,8 @@ class Detector(Protocol):
 
     name: str
 
-    def __call__(self, image: np.ndarray) -> Faces:
-        """Find faces in `image`, uint8 [H, W, 3] BGR."""
+    def __call__(self, picture: Picture) -> Faces:
+        """Find faces in a picture."""
 
 
 def make_detector(spec: str = "auto", config: FaceConfig = FaceConfig()) -> Detector:
@@ -80,18 +81,18 @@ class CenterFaceDetector:
         self._config = config
         self._net = _any_size_session(path, config.threads)
 
-    def __call__(self, image: np.ndarray) -> Faces:
+    def __call__(self, picture: Picture) -> Faces:
         """See Detector."""
-        longer, side = max(image.shape[:2]), self._config.detector_side
-        faces = self._look(image, min(side, longer))
+        longer, side = max(picture.size), self._config.detector_side
+        faces = self._look(picture, min(side, longer))
         if not len(faces.scores) and longer > side * 1.5:
-            faces = self._look(image, min(WIDE_SIDE, longer))
+            faces = self._look(picture, min(WIDE_SIDE, longer))
         return faces
 
-    def _look(self, image: np.ndarray, side: int) -> Faces:
-        height, width = image.shape[:2]
+    def _look(self, picture: Picture, side: int) -> Faces:
+        width, height = picture.size
         fit = input_size(height, width, side)
-        rgb = np.asarray(Image.fromarray(np.ascontiguousarray(image[:, :, ::-1])).resize(fit, Image.Resampling.BILINEAR))
+        rgb = np.asarray(Image.fromarray(picture.bgr()).resize(fit, Image.Resampling.BILINEAR))[:, :, ::-1]
         outputs = self._net.run(None, {self._net.get_inputs()[0].name: rgb.transpose(2, 0, 1)[None].astype(np.float32)})
         return self._decode([x[0] for x in outputs], np.array([width / fit[0], height / fit[1]], np.float32))
 
@@ -174,9 +175,9 @@ class InsightFaceDetector:
         except Exception as e:  # onnxruntime raises its own, undocumented, classes
             raise DetectorError(f"{path}: not a usable face detection model ({_first_line(e)})") from e
 
-    def __call__(self, image: np.ndarray) -> Faces:
+    def __call__(self, picture: Picture) -> Faces:
         """See Detector."""
-        boxes, marks = self._net.detect(image)
+        boxes, marks = self._net.detect(picture.bgr())
         if marks is None or not len(boxes):
             return _sorted(np.empty((0, 4)), np.empty((0, 5, 2)), np.empty(0))
         return _sorted(boxes[:, :4], marks, boxes[:, 4])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,10 +22,10 @@ from typing import NamedTuple, TypeVar
 import av
 import numpy as np
 from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
 
 from resync.config import FPS, SAMPLE_RATE, MediaConfig
 from resync.errors import MediaError
+from resync.pictures import Converter, Picture
 
 _AnyStream = TypeVar("_AnyStream", bound=av.stream.Stream)
 _AnyFrame = TypeVar("_AnyFrame", av.VideoFrame, av.AudioFrame)
@@ -91,17 +91,27 @@ class MediaInfo:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """The picture at one tick of the grid.
+class Tick:
+    """One tick of the grid.
 
-    index: number of the tick; time_s: its time (index / fps); image: uint8 [H, W, 3], BGR;
-    shown_s: when this picture comes on the screen, by its timestamp.
+    index: its number; time_s: its time (index / fps); shown_s: when its picture comes on the screen, by its timestamp.
     """
 
     index: int
     time_s: float
-    image: np.ndarray
     shown_s: float
+
+
+@dataclass(frozen=True)
+class Frame(Tick):
+    """A tick and its picture."""
+
+    picture: Picture
+
+    @property
+    def tick(self) -> Tick:
+        """The tick alone: pictures of a whole run would fill the memory."""
+        return Tick(self.index, self.time_s, self.shown_s)
 
 
 def probe(path: str | Path) -> MediaInfo:
@@ -153,35 +163,35 @@ def read_frames(
 
     Ticks before the first picture or after the end of the last one are left out. Pictures are
     upright, and scaled so that the longer side is at most max_side pixels. A picture shown at
-    several ticks is the same array each time. Raises MediaError.
+    several ticks is the same object each time. Raises MediaError.
 
     A picture that is showing has been there for up to its whole duration. With `nearest`, pictures
     are taken up to half a tick early, so that each tick gets the one nearest in time: time_s - shown_s
     is then at most half a picture either way, and near zero on average where rates differ.
     """
-    to_image = _Converter(max_side)
+    converted = Converter(max_side)
     tick, first = math.ceil((max(start_s, 0.0) - _TICK_TOLERANCE_S) * fps), True
     for picture, shown_s, until_s in _pictures(path, tick / fps):
         early_s = min(0.5 / fps, (until_s - shown_s) / 2) if nearest else 0.0
         if first:
             tick, first = max(tick, math.ceil((shown_s - early_s - _TICK_TOLERANCE_S) * fps)), False
-        image = None
+        shown = None
         while tick / fps < until_s - early_s - _TICK_TOLERANCE_S:
             if end_s is not None and tick / fps >= end_s - _TICK_TOLERANCE_S:
                 return
-            if image is None:
-                image = to_image(picture)
-            yield Frame(tick, tick / fps, image, shown_s)
+            if shown is None:
+                shown = converted(picture)
+            yield Frame(tick, tick / fps, shown_s, shown)
             tick += 1
 
 
-def picture_phase(frames: list[Frame]) -> float:
+def picture_phase(ticks: Sequence[Tick]) -> float:
     """How much later than its tick the picture of a tick comes on the screen, on average, in s.
 
     Reading the sound from this much later puts both on the pictures' own time: without it a
     25 fps film whose pictures fall between the ticks would look up to half a frame out of sync.
     """
-    return float(np.mean([f.shown_s - f.time_s for f in frames]))
+    return float(np.mean([t.shown_s - t.time_s for t in ticks]))
 
 
 def read_sound(
@@ -400,23 +410,6 @@ def _pictures(path: str | Path, from_s: float) -> Iterator[tuple[av.VideoFrame, 
 def _rotation(frame: av.VideoFrame) -> int:
     """Turns that make the picture upright, degrees counter-clockwise, a multiple of 90."""
     return round(frame.rotation / 90) % 4 * 90
-
-
-class _Converter:
-    """Turns decoded frames into upright BGR arrays of one size, the first frame's."""
-
-    def __init__(self, max_side: int):
-        self._max_side = max_side
-        self._size: tuple[int, int] | None = None
-        self._reformatter = VideoReformatter()  # kept, so that the scaler is set up once
-
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        if self._size is None:
-            shrink = min(1.0, self._max_side / max(frame.width, frame.height))
-            self._size = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
-        width, height = self._size
-        image = self._reformatter.reformat(frame, width, height, "bgr24").to_ndarray()
-        return np.ascontiguousarray(np.rot90(image, _rotation(frame) // 90))
 
 
 # --- sound ---------------------------------------------------------------------------------------

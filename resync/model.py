@@ -9,38 +9,14 @@ over a scaled and shifted cosine, so that the output is a probability.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import MEL_BANDS, WINDOW_FRAMES, WINDOW_HOPS, CropConfig, MelConfig
-
-
-@dataclass(frozen=True)
-class Dimensions:
-    """Everything that fixes the network's shape and its input; saved inside the weights file."""
-
-    visual_widths: tuple[int, ...] = (24, 48, 96, 192)
-    sound_widths: tuple[int, ...] = (16, 32, 64, 96)
-    embedding: int = 256
-    head: int = 64  # channels of the spatial map that feeds the embedding
-    crop: CropConfig = field(default_factory=CropConfig)
-    mel: MelConfig = field(default_factory=MelConfig)
-
-    def to_dict(self) -> dict:
-        """Plain nested dict, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict) -> Dimensions:
-        """Inverse of to_dict; raises TypeError or KeyError on foreign content."""
-        given = dict(data)
-        crop, mel = CropConfig(**given.pop("crop")), MelConfig(**given.pop("mel"))
-        names = {f.name for f in fields(cls)}
-        plain: dict = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k in names}
-        return cls(crop=crop, mel=mel, **plain)
+from .config import MEL_BANDS, WINDOW_FRAMES, WINDOW_HOPS
+from .dimensions import CONTRAST_FLOOR, SOUND_STRIDES, VISUAL_STRIDES, Dimensions
 
 
 class BlurPool(nn.Module):
@@ -108,7 +84,7 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, size: tuple[int, int], widths: tuple[int, ...], strides: list[tuple[int, int]], head: int, embedding: int
+        self, inputs: int, size: tuple[int, int], widths: tuple[int, ...], strides: Sequence[tuple[int, int]], head: int, embedding: int
     ):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(inputs, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
@@ -134,10 +110,8 @@ class ICSyncNet(nn.Module):
         super().__init__()
         d = self.dimensions = dimensions
         side = d.crop.size
-        self.visual = Encoder(WINDOW_FRAMES, (side, side), d.visual_widths, [(2, 2)] * 4, d.head, d.embedding)
-        # Frequency is halved at once; time, which is what is measured, late.
-        strides = [(2, 1), (2, 1), (2, 2), (2, 2)]
-        self.sound = Encoder(1, (MEL_BANDS, WINDOW_HOPS), d.sound_widths, strides, d.head, d.embedding)
+        self.visual = Encoder(WINDOW_FRAMES, (side, side), d.visual_widths, VISUAL_STRIDES, d.head, d.embedding)
+        self.sound = Encoder(1, (MEL_BANDS, WINDOW_HOPS), d.sound_widths, SOUND_STRIDES, d.head, d.embedding)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(-5.0))
 
@@ -154,7 +128,7 @@ class ICSyncNet(nn.Module):
         """
         x = stacks.float()
         mean = x.mean((1, 2, 3), keepdim=True)
-        x = (x - mean) / (x.std((1, 2, 3), keepdim=True) + 8.0)
+        x = (x - mean) / (x.std((1, 2, 3), keepdim=True) + CONTRAST_FLOOR)
         return self.visual(x.contiguous(memory_format=torch.channels_last))
 
     def embed_sound(self, mels: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from .config import FPS, SAMPLE_RATE, Config
 from .errors import MediaError, UndecidedError
 from .external import Sound
 from .media import AudioInfo, Frame, MediaInfo, VideoInfo
+from .pictures import ArrayPicture
 from .pipeline import Film, examine
 from .report import Report
 
@@ -106,8 +107,8 @@ def pictures(clip: VideoClip, start_s: float, end_s: float) -> Iterator[Frame]:
     for tick in range(math.ceil(start_s * FPS - 1e-6), math.ceil(min(end_s, duration) * FPS - 1e-6)):
         number = min(round(tick / FPS * rate), math.ceil(duration * rate - 1e-6) - 1)
         if number != shown:
-            shown, image = number, np.ascontiguousarray(clip.get_frame(number / rate)[:, :, 2::-1].astype(np.uint8))
-        yield Frame(tick, tick / FPS, image, number / rate)
+            shown, picture = number, ArrayPicture(np.ascontiguousarray(clip.get_frame(number / rate)[:, :, 2::-1].astype(np.uint8)))
+        yield Frame(tick, tick / FPS, number / rate, picture)
 
 
 def describe(clip: VideoClip) -> MediaInfo:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -23,15 +24,18 @@ from .decide import Decision, decide
 from .evidence import Evidence, Moment, moments_of, most_telling
 from .external import Sound, check_sound_target, exported_sound, place
 from .faces import Detector, make_detector
-from .media import Frame, MediaInfo, picture_phase, probe, read_frames, require_video, require_video_and_sound
+from .media import Frame, MediaInfo, Tick, picture_phase, probe, read_frames, require_video, require_video_and_sound
 from .mels import log_mel, speech_mask
+from .net import Net, load_net
+from .pictures import Picture
 from .plot import check_plot, drawn
 from .remux import Remuxed, add_sound, check_target, shift_sound
 from .report import Report, ms, rounded
+from .threads import ahead, stage_threads
 from .tracks import link, scan
 
-if TYPE_CHECKING:
-    from .model import ICSyncNet  # imports torch
+FRAMES_AHEAD = 32  # decoded pictures that wait to be looked at
+LOOKS_AHEAD = 1  # runs of pictures that wait to be scored
 
 
 class Progress(NamedTuple):
@@ -46,8 +50,7 @@ class Engine:
     """What is loaded once and used for every file."""
 
     detector: Detector
-    net: ICSyncNet
-    device: str
+    net: Net
     weights: str
 
 
@@ -58,6 +61,18 @@ class Film:
     info: MediaInfo
     frames: Callable[[float, float], Iterator[Frame]]
     sound: Sound
+
+
+class Look(NamedTuple):
+    """What one run of pictures shows.
+
+    part: number of the part of the film, from 1; ticks: of its pictures; mouths: of every face the number of its
+    first picture in the run and its crops, uint8 [n, size, size].
+    """
+
+    part: int
+    ticks: list[Tick]
+    mouths: list[tuple[int, np.ndarray]]
 
 
 class Stretch(NamedTuple):
@@ -105,16 +120,15 @@ def examine(film: Film, config: Config = Config(), progress: Callable[[Progress]
     found: list[Stretch] = []
     runs = plan(film.info, config)
     planned = sum(end - start for start, end in runs)
-    for run, (start, end) in enumerate(runs, 1):
-        for frames in stretches(film.frames(start, end), config):
-            stretch = score_stretch(engine, film.sound, frames, config)
-            if stretch is None:
-                continue
+    # Three stages side by side: pictures are decoded, faces are looked for, mouths and sound are compared.
+    with closing(ahead(looks(engine, film, runs, config), LOOKS_AHEAD)) as seen:
+        for look in seen:
+            stretch = score_look(engine, film.sound, look, config)
             found.append(stretch)
             if progress:
                 progress(Progress(sum(len(f.scores.weight) for f in found) / FPS, planned))
-        if config.plan.least_stretches <= run < len(runs) and _is_sure(found, config):
-            break
+            if config.plan.least_stretches <= look.part < len(runs) and _is_sure(found, config):
+                break
     parts = _in_order(found)
     decision = decide(Scores.join(parts), parts, config.decide, config.curve) if parts else _nothing(film.info)
     faces = sum(f.faces for f in found)
@@ -201,12 +215,11 @@ def _plotted(evidence: Evidence, plot: str | Path | None, overwrite: bool) -> Ab
 @lru_cache(maxsize=2)
 def load_engine(config: Config) -> Engine:
     """Detector and network for these settings, loaded once."""
-    from .embed import pick_device
-
-    device = pick_device(config.device)
-    detector = make_detector(config.faces.detector, config.faces)
+    threads = stage_threads()
+    faces = config.faces if config.faces.threads else replace(config.faces, threads=threads)
+    detector = make_detector(faces.detector, faces)
     path = Path(config.weights) if config.weights else weights.default_path()
-    return Engine(detector, weights.load(path, device), str(device), f"{path.name}:{weights.digest(path)[:12]}")
+    return Engine(detector, load_net(path, config.device, threads), f"{path.name}:{weights.digest(path)[:12]}")
 
 
 def plan(info: MediaInfo, config: Config) -> list[tuple[float, float]]:
@@ -225,10 +238,35 @@ def plan(info: MediaInfo, config: Config) -> list[tuple[float, float]]:
     return [(start + i * room, start + i * room + config.plan.stretch_s) for i in order]
 
 
-def stretches(frames: Iterator[Frame], config: Config) -> Iterator[Iterator[Frame]]:
-    """Pictures of one part in runs short enough to keep their grey in memory; each run is to be used up before the next."""
-    for first in frames:
-        yield chain([first], islice(frames, round(config.plan.stretch_s * FPS) - 1))
+def looks(engine: Engine, film: Film, runs: list[tuple[float, float]], config: Config) -> Iterator[Look]:
+    """Look at parts of a film for mouths, in runs of pictures short enough to keep them in memory; those under one window are left out."""
+
+    def pictures() -> Iterator[tuple[int, Frame]]:
+        for part, (start, end) in enumerate(runs, 1):
+            for frame in film.frames(start, end):
+                yield part, frame
+
+    with closing(ahead(pictures(), FRAMES_AHEAD)) as frames:
+        for part, numbered in groupby(frames, key=itemgetter(0)):
+            run = (frame for _, frame in numbered)
+            for first in run:
+                look = look_at(engine, part, chain([first], islice(run, round(config.plan.stretch_s * FPS) - 1)), config)
+                if len(look.ticks) >= WINDOW_FRAMES:
+                    yield look
+
+
+def look_at(engine: Engine, part: int, frames: Iterable[Frame], config: Config) -> Look:
+    """Find the faces in one run of pictures and cut out their mouths."""
+    ticks: list[Tick] = []
+
+    def noted() -> Iterator[Picture]:
+        for frame in frames:
+            ticks.append(frame.tick)
+            yield frame.picture
+
+    seen = scan(noted(), engine.detector, config.faces)
+    tracks = [t for t in link(seen, config.faces) if t.stop - t.start >= WINDOW_FRAMES]
+    return Look(part, ticks, [(track.start, mouth_crops(seen.grays, track, engine.net.dimensions.crop)) for track in tracks])
 
 
 def _sound_of(info: MediaInfo, audio: str | Path | None, config: Config) -> Sound:
@@ -241,41 +279,27 @@ def _sound_of(info: MediaInfo, audio: str | Path | None, config: Config) -> Soun
     return place(audio, info, track - 1)
 
 
-def score_stretch(engine: Engine, sound: Sound, pictures: Iterable[Frame], config: Config) -> Stretch | None:
-    """Scores of one run of pictures, how many face tracks it has and what told most; None for less than one window."""
-    from .embed import embed_mouth, embed_sound, probability
-
-    frames: list[Frame] = []
-
-    def images() -> Iterator[np.ndarray]:
-        for frame in pictures:
-            frames.append(replace(frame, image=np.empty(0)))  # colour pictures of a whole run would fill the memory
-            yield frame.image
-
-    seen = scan(images(), engine.detector, config.faces)
-    if len(frames) < WINDOW_FRAMES:
-        return None
-    tracks = [t for t in link(seen, config.faces) if t.stop - t.start >= WINDOW_FRAMES]
-    dims = engine.net.dimensions
+def score_look(engine: Engine, sound: Sound, look: Look, config: Config) -> Stretch:
+    """Scores of one run of pictures, how many face tracks it has and what told most."""
+    ticks, mouths = look.ticks, look.mouths
     delays = curves.delay_grid(config.curve.range_s)
-    count = len(frames) - WINDOW_FRAMES + 1
-    origin = frames[0].index * HOPS_PER_FRAME - int(delays[-1])  # hop at which the sound is read from
-    stop = (frames[-1].index + 1) * HOPS_PER_FRAME + int(delays[-1])
-    phase = picture_phase(frames)
-    mels = log_mel(sound.read(origin * HOP_S + phase, stop * HOP_S + phase), dims.mel)
-    first = curves.frame_hops(frames[0].index + np.arange(count)) - origin
-    faces = np.full((len(tracks), count, len(delays)), np.nan, np.float32)
-    voice = embed_sound(engine.net, mels) if tracks else np.empty((0, 0))
-    mouths = [(track.start, mouth_crops(seen.grays, track, dims.crop)) for track in tracks]
-    for i, (track, (_, crops)) in enumerate(zip(tracks, mouths)):
-        mouth = embed_mouth(engine.net, crops)
-        rows = slice(track.start, track.start + len(mouth))
-        faces[i, rows] = probability(engine.net, curves.pair_cosines(mouth, voice, first[rows], delays))
+    count = len(ticks) - WINDOW_FRAMES + 1
+    origin = ticks[0].index * HOPS_PER_FRAME - int(delays[-1])  # hop at which the sound is read from
+    stop = (ticks[-1].index + 1) * HOPS_PER_FRAME + int(delays[-1])
+    phase = picture_phase(ticks)
+    mels = log_mel(sound.read(origin * HOP_S + phase, stop * HOP_S + phase), engine.net.dimensions.mel)
+    first = curves.frame_hops(ticks[0].index + np.arange(count)) - origin
+    faces = np.full((len(mouths), count, len(delays)), np.nan, np.float32)
+    voice = engine.net.sound(mels) if mouths else np.empty((0, 0))
+    for i, (start, crops) in enumerate(mouths):
+        mouth = engine.net.mouth(crops)
+        rows = slice(start, start + len(mouth))
+        faces[i, rows] = engine.net.probability(curves.pair_cosines(mouth, voice, first[rows], delays))
     weight = curves.speech_weight(speech_mask(mels), first, WINDOW_HOPS)
-    time_s = np.array([f.time_s for f in frames[:count]])
+    time_s = np.array([t.time_s for t in ticks[:count]])
     best, chosen = best_face(faces, config.curve.face_frames)
     scores = Scores(best, delays, time_s, weight)
-    return Stretch(scores, len(tracks), moments_of(scores, mouths, chosen, config.curve))
+    return Stretch(scores, len(mouths), moments_of(scores, mouths, chosen, config.curve))
 
 
 def best_face(faces: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -342,7 +366,7 @@ def _report(
         duration_s=round(info.duration_s, 3),
         fps=round(fps, 3),
         detector=engine.detector.name,
-        device=engine.device,
+        device=engine.net.device,
         weights=engine.weights,
         elapsed_s=round(elapsed, 2),
         curve={

@@ -138,7 +138,7 @@ def pictures(evidence: Evidence, layout: Layout, first: int, count: int, fps: fl
         for _ in range(count):  # the last picture stays where the film has no more
             frame = next(frames, None)
             if frame is not None:
-                image = np.asarray(Image.fromarray(frame.image[:, :, ::-1]).resize(layout.picture))
+                image = np.asarray(Image.fromarray(frame.picture.bgr()[:, :, ::-1]).resize(layout.picture))
             yield np.hstack([image, drawn]) if layout.beside else np.vstack([image, drawn])
 
 

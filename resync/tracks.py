@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from scipy.ndimage import median_filter
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import savgol_filter
 
 from .config import FPS, FaceConfig
 from .faces import Detector, Faces, iou
+from .pictures import Gray, Picture
 
 THUMB = 32  # px; pictures are compared at this size to find cuts
 
@@ -21,10 +21,10 @@ THUMB = 32  # px; pictures are compared at this size to find cuts
 class Scan:
     """One look over a run of pictures.
 
-    grays: uint8 [n, H, W]; found: frame number -> Faces; cuts: frames that begin a new shot.
+    grays: the pictures; found: frame number -> Faces; cuts: frames that begin a new shot.
     """
 
-    grays: list[np.ndarray]
+    grays: list[Gray]
     found: dict[int, Faces]
     cuts: tuple[int, ...]
 
@@ -46,29 +46,28 @@ class FaceTrack:
         return self.start + len(self.landmarks)
 
 
-def scan(images: Iterable[np.ndarray], detector: Detector, config: FaceConfig = FaceConfig()) -> Scan:
-    """Go once through `images` (uint8 [H, W, 3] BGR): grey pictures, cuts, detections every few frames.
+def scan(pictures: Iterable[Picture], detector: Detector, config: FaceConfig = FaceConfig()) -> Scan:
+    """Go once through `pictures`: grey pictures, cuts, detections every few frames.
 
     The last frame before a cut and the very last frame are looked at too, so that positions
     between detections can always be interpolated inside a shot.
     """
-    grays: list[np.ndarray] = []
+    grays: list[Gray] = []
     found: dict[int, Faces] = {}
     cuts: list[int] = []
     meter = _CutMeter(config.cut_threshold)
-    last: np.ndarray | None = None
-    for i, image in enumerate(images):
-        # Taken as RGB, so that red counts least: lips stand out darker. The network knows no other grey.
-        gray = Image.fromarray(image).convert("L")
-        cut = meter.is_cut(np.asarray(gray.resize((THUMB, THUMB), Image.Resampling.BOX), np.float32))
+    last: Picture | None = None
+    for i, picture in enumerate(pictures):
+        gray = picture.gray
+        cut = meter.is_cut(gray.thumb(THUMB))
         if cut:
             cuts.append(i)
             if last is not None and i - 1 not in found:
                 found[i - 1] = detector(last)
         if cut or (i - (cuts[-1] if cuts else 0)) % config.detect_every == 0:
-            found[i] = detector(image)
-        grays.append(np.asarray(gray))
-        last = image
+            found[i] = detector(picture)
+        grays.append(gray)
+        last = picture
     if last is not None and len(grays) - 1 not in found:
         found[len(grays) - 1] = detector(last)
     return Scan(grays, found, tuple(cuts))

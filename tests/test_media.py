@@ -168,11 +168,11 @@ def test_every_picture_on_its_tick(any_format):
     assert len(frames) == 100
     first = int(np.ceil(start_s * 25 - 1e-3))
     assert [f.index for f in frames] == list(range(first, first + 100))
-    assert [number(f.image) for f in frames] == list(range(100))
+    assert [number(f.picture.bgr()) for f in frames] == list(range(100))
     assert all(f.time_s == f.index / 25 for f in frames)
     shown = [start_s + k / 25 for k in range(100)]
     assert [f.shown_s for f in frames] == pytest.approx(shown, abs=0.0011)
-    assert frames[0].image.dtype == np.uint8 and frames[0].image.shape == (48, 64, 3)
+    assert frames[0].picture.bgr().dtype == np.uint8 and frames[0].picture.bgr().shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("fps", [12, 24, 30, 50])
@@ -181,7 +181,7 @@ def test_other_frame_rates_come_out_on_the_grid(make, fps):
     frames = list(media.read_frames(path))
     assert [f.index for f in frames] == list(range(100))
     showing = [k * fps // 25 for k in range(100)]  # the picture whose time has come
-    assert [number(f.image) for f in frames] == showing
+    assert [number(f.picture.bgr()) for f in frames] == showing
     assert [f.shown_s for f in frames] == pytest.approx([j / fps for j in showing], abs=1e-4)
 
 
@@ -206,16 +206,16 @@ def test_a_held_picture_is_shown_at_every_tick(make):
     drop = ("-vf", "select='not(between(n,30,59))'", "-fps_mode", "vfr")
     path = make("variable.mp4", *drop, *FORMATS["mp4"])
     frames = list(media.read_frames(path))
-    numbers = dict(zip((f.index for f in frames), (number(f.image) for f in frames)))
+    numbers = dict(zip((f.index for f in frames), (number(f.picture.bgr()) for f in frames)))
     assert [numbers[k] for k in (28, 29, 30, 45, 59, 60, 61)] == [28, 29, 29, 29, 29, 60, 61]
-    assert frames[40].image is frames[39].image
+    assert frames[40].picture is frames[39].picture
 
 
 def test_only_pictures_that_a_tick_uses_are_converted(make, monkeypatch):
     path = make("rate50.mp4", *FORMATS["mp4"], fps=50)
     converted = []
-    convert = media._Converter.__call__
-    monkeypatch.setattr(media._Converter, "__call__", lambda *a: converted.append(a) or convert(*a))
+    convert = media.Converter.__call__
+    monkeypatch.setattr(media.Converter, "__call__", lambda *a: converted.append(a) or convert(*a))
     assert len(list(media.read_frames(path))) == len(converted) == 100
 
 
@@ -224,18 +224,18 @@ def test_a_stretch_is_a_slice_of_the_whole(any_format, start_s, end_s):
     part = list(media.read_frames(any_format, start_s=start_s, end_s=end_s))
     whole = [f for f in media.read_frames(any_format) if f.time_s >= start_s - 1e-9 and (end_s is None or f.time_s < end_s - 1e-9)]
     assert [(f.index, f.time_s) for f in part] == [(f.index, f.time_s) for f in whole]
-    assert all(np.array_equal(a.image, b.image) for a, b in zip(part, whole))
+    assert all(np.array_equal(a.picture.bgr(), b.picture.bgr()) for a, b in zip(part, whole))
 
 
 def test_large_pictures_are_scaled_down_and_small_ones_kept(make):
     path = make("wide.mp4", *H264, size=(320, 180), sound=False)
-    assert next(media.read_frames(path, max_side=160)).image.shape == (90, 160, 3)
-    assert next(media.read_frames(path, max_side=1280)).image.shape == (180, 320, 3)
+    assert next(media.read_frames(path, max_side=160)).picture.bgr().shape == (90, 160, 3)
+    assert next(media.read_frames(path, max_side=1280)).picture.bgr().shape == (180, 320, 3)
 
 
 def test_anamorphic_pixels_are_left_alone(make):
     path = make("anamorphic.mp4", "-vf", "setsar=2", *H264, sound=False)
-    assert next(media.read_frames(path)).image.shape == (48, 64, 3)
+    assert next(media.read_frames(path)).picture.bgr().shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
@@ -248,7 +248,7 @@ def test_rotation_is_the_one_ffmpeg_applies(folder, degrees):
     assert (video.width, video.height, video.rotation) == (width, height, degrees)
     raw = ffmpeg("-i", turned, "-frames:v", 1, "-f", "rawvideo", "-pix_fmt", "bgr24", "-")
     shown = np.frombuffer(raw, np.uint8).reshape(height, width, 3).astype(int)
-    image = next(media.read_frames(turned)).image
+    image = next(media.read_frames(turned)).picture.bgr()
     assert image.flags["C_CONTIGUOUS"] and image.shape == shown.shape
     assert np.abs(image - shown).mean() < 6
 
@@ -267,8 +267,8 @@ def test_unusual_pictures_are_read(make, name, options, size):
     path = make(name, *options, size=size, sound=False)
     frames = list(media.read_frames(path))
     assert len(frames) == 100
-    assert frames[0].image.shape == (size[1], size[0], 3)
-    assert number(frames[70].image) == 70
+    assert frames[0].picture.bgr().shape == (size[1], size[0], 3)
+    assert number(frames[70].picture.bgr()) == 70
 
 
 # --- the sound's place ---------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def test_sound_is_where_ffmpeg_plays_it(make, ext):
 def sound_after_picture_s(path: Path, reference: np.ndarray) -> float:
     """How much later the sound comes than the picture it was made with, both as read."""
     frame = next(media.read_frames(path, start_s=2))
-    return lag_s(media.read_sound(path), reference) - (frame.shown_s - number(frame.image) / 25)
+    return lag_s(media.read_sound(path), reference) - (frame.shown_s - number(frame.picture.bgr()) / 25)
 
 
 def test_sound_and_picture_stay_together(any_format, reference):
@@ -473,7 +473,7 @@ def test_damage_in_the_middle_is_stepped_over(any_format, folder, ext, make, cap
     path = folder / f"damaged.{ext}"
     path.write_bytes(data)
     frames, sound = list(media.read_frames(path)), media.read_sound(path)
-    assert len(frames) > 90 and number(frames[10].image) == 10 and number(frames[-5].image) == 95
+    assert len(frames) > 90 and number(frames[10].picture.bgr()) == 10 and number(frames[-5].picture.bgr()) == 95
     assert len(sound) > 3.8 * RATE
     assert capfd.readouterr() == ("", "")
 

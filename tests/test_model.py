@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from resync.config import CropConfig
-from resync.model import BlurPool, Dimensions, DropBlock, ICSyncNet
+from resync.dimensions import Dimensions
+from resync.model import BlurPool, DropBlock, ICSyncNet
 from resync.training.losses import bbce
 
 TINY = Dimensions(visual_widths=(4, 8, 8, 8), sound_widths=(4, 8, 8, 8), embedding=16, head=8, crop=CropConfig(size=32))

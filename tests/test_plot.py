@@ -87,7 +87,7 @@ def test_the_strip_shows_what_the_report_counts(late, faceless):
 
 def test_the_mouths_are_those_of_the_film(late, delayed_clip):
     engine, config = load_engine(Config()), Config()
-    seen = scan((f.image for f in read_frames(delayed_clip(200), nearest=True)), engine.detector, config.faces)
+    seen = scan((f.picture for f in read_frames(delayed_clip(200), nearest=True)), engine.detector, config.faces)
     (track,) = link(seen, config.faces)
     crops = mouth_crops(seen.grays, track, engine.net.dimensions.crop)
     assert 2 <= len(late.moments) <= MOST_MOMENTS

@@ -48,8 +48,8 @@ def test_both_halves_show_the_same_seconds_with_a_panel(previewed, delayed_clip)
     info = probe(made.path)
     assert (info.video.width, info.video.height, info.video.fps) == (640 + 720, 640, 25)
     assert info.video.duration_s == pytest.approx(4.0, abs=0.05) and info.audio[0].duration_s == pytest.approx(4.0, abs=0.05)
-    frames = [f.image for f in read_frames(made.path, max_side=4000)]
-    film = [f.image for f in read_frames(delayed_clip(200))]
+    frames = [f.picture.bgr() for f in read_frames(made.path, max_side=4000)]
+    film = [f.picture.bgr() for f in read_frames(delayed_clip(200))]
     first = round(made.start_s * FPS)
     assert len(frames) == 100
     off = lambda a, b: np.abs(a.astype(int) - b).mean()  # noqa: E731

@@ -5,6 +5,7 @@ import pytest
 
 from resync.config import FaceConfig
 from resync.faces import Faces
+from resync.pictures import ArrayPicture
 from resync.tracks import Scan, link, scan, smooth
 
 FACE = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)  # in a box of 100 x 120
@@ -31,7 +32,8 @@ class Known:
     def __init__(self, corners):
         self.corners, self.asked = corners, []
 
-    def __call__(self, image):
+    def __call__(self, picture):
+        image = picture.bgr()
         frame = int(image[0, 0, 0]) + 256 * int(image[0, 1, 0])
         self.asked.append(frame)
         return faces_at(*self.corners(frame))
@@ -45,7 +47,7 @@ def film(*shots, seed=0):
         for i in range(length):
             image = np.roll(texture, i, 1)
             image[0, :2] = [[n % 256] * 3, [n // 256] * 3]
-            yield image
+            yield ArrayPicture(image)
             n += 1
 
 
@@ -57,14 +59,14 @@ def test_cuts_are_found_and_motion_is_none():
 
 def test_a_picture_that_is_always_new_is_not_all_cuts():
     rng = np.random.default_rng(1)
-    busy = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(30)]  # every picture is new
+    busy = [ArrayPicture(rng.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(30)]  # every picture is new
     assert len(scan(busy, Known(lambda frame: ())).cuts) <= 2
 
 
 def test_scan_gives_all_pictures_and_looks_around_cuts():
     detector = Known(lambda frame: ((10, 20),))
     seen = scan(film(23, 26, 20), detector, FaceConfig(detect_every=5))
-    assert len(seen.grays) == 69 and seen.grays[0].shape == (200, 300) and seen.grays[0].dtype == np.uint8
+    assert len(seen.grays) == 69 and seen.grays[0].pixels.shape == (200, 300)
     assert {0, 5, 20, 22, 23, 28, 48, 49, 54, 68} <= set(seen.found)
     assert len(detector.asked) == len(set(detector.asked)) <= 18, "no picture is looked at twice"
 

@@ -18,8 +18,9 @@ from scipy.ndimage import gaussian_filter1d
 from resync import weights
 from resync.config import CropConfig, FaceConfig
 from resync.curve import Scores
+from resync.dimensions import Dimensions
 from resync.errors import DataError
-from resync.model import Dimensions, ICSyncNet
+from resync.model import ICSyncNet
 from resync.synth import talking_clip, write_clip
 from resync.training import prepare as preparing
 from resync.training import train as training
@@ -157,7 +158,7 @@ def test_central_crops_are_those_of_the_tool(clips, cache):
     from resync.media import read_frames
     from resync.tracks import link, scan
 
-    seen = scan((f.image for f in read_frames(clips / "a/one.mp4")), make_detector("centerface", FACES), FACES)
+    seen = scan((f.picture for f in read_frames(clips / "a/one.mp4")), make_detector("centerface", FACES), FACES)
     direct = mouth_crops(seen.grays, link(seen, FACES)[0], CropConfig())
     cached = central(read_crops(cache, read_index(cache)[0]), CropConfig())
     assert cached.shape == direct.shape and cached.dtype == np.uint8

@@ -7,8 +7,9 @@ import torch
 
 from resync import weights
 from resync.config import CropConfig, MelConfig
+from resync.dimensions import Dimensions
 from resync.errors import WeightsError
-from resync.model import Dimensions, ICSyncNet
+from resync.model import ICSyncNet
 
 TINY = Dimensions(
     visual_widths=(4, 4, 8, 8),

@@ -102,5 +102,5 @@ def _decode(path: Path) -> Iterator[np.ndarray]:
             yield frame[:, :, 0]
         return
     with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            yield frame.to_ndarray()[: frame.height]  # luma as stored: a conversion would stretch its range
+        for picture in container.decode(video=0):
+            yield picture.to_ndarray()[: picture.height]  # luma as stored: a conversion would stretch its range

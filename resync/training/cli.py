@@ -85,7 +85,7 @@ def train(cache: Path, out: Path, minutes: float, recipe, start: Path | None, de
 
     On several devices: torchrun --nproc-per-node 2 -m resync train cache/ runs/first --minutes 90
     """
-    from ..model import Dimensions
+    from ..dimensions import Dimensions
     from .dataset import Augment
     from .ranks import joined
     from .train import Recipe, Trainer

@@ -16,6 +16,7 @@ from ..faces import Detector
 from ..media import picture_phase, probe, read_frames, read_sound, require_video_and_sound
 from ..mels import log_mel, speech_mask
 from ..model import ICSyncNet
+from ..pictures import Gray
 from ..tracks import FaceTrack, link, scan
 from .cache import Entry
 from .evaluate import Embedded
@@ -30,7 +31,7 @@ class Clip:
     """One clip, read. tracks: its faces; grays: its pictures; mels: [m, bands] of its whole sound; start: first picture, in frames."""
 
     tracks: list[FaceTrack]
-    grays: list[np.ndarray]
+    grays: list[Gray]
     mels: np.ndarray
     start: int
 
@@ -39,7 +40,7 @@ def read_clip(path: Path, detector: Detector, faces: FaceConfig = FaceConfig(), 
     """Decode a clip and follow its faces. Raises MediaError, also where it shows no face."""
     require_video_and_sound(probe(path))
     frames = list(read_frames(path, nearest=True))
-    seen = scan((f.image for f in frames), detector, faces)
+    seen = scan((f.picture for f in frames), detector, faces)
     tracks = link(seen, faces)
     if not tracks:
         raise MediaError(f"{path}: no face")

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from .. import weights
+from ..dimensions import Dimensions
 from ..errors import DataError
-from ..model import Dimensions, ICSyncNet
+from ..model import ICSyncNet
 from .cache import share_of_cached
 from .dataset import Augment, Library, draw_batch, muddy_sound, stack_windows, view_crops
 from .evaluate import embed_track, evaluate, read_tracks

@@ -1,0 +1,185 @@
+"""One picture of a film, converted only into what is asked of it.
+
+Of most pictures no more is wanted than a look for shot cuts and the grey of a mouth, so turning each of them into
+colour pixels and these into grey would be wasted: pictures stay as the decoder gave them, at most scaled down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from PIL import Image
+
+_PLANAR = ("yuv420p", "yuvj420p")  # formats that are kept as they are: 8 bits, colour at half the size
+_SAMPLES = 320  # a thumbnail is made of so many pixels of the longer side; all of a large picture would tell no more
+
+
+class Gray(Protocol):
+    """A picture of which grey parts can be had.
+
+    Grey is taken as if blue were red and red blue, so that red counts least: lips stand out darker. The network was
+    trained on this grey and knows no other.
+    """
+
+    def part(self, x: int, y: int, side: int) -> np.ndarray:
+        """The square whose upper left corner is at (x, y) px, black outside the picture: uint8 [side, side]."""
+
+    def thumb(self, side: int) -> np.ndarray:
+        """The whole picture, small, in grey or luma, to be compared with its neighbours: float32 [side, side]."""
+
+
+class Picture(Protocol):
+    """A picture in which faces can be looked for."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in px, upright."""
+
+    @property
+    def gray(self) -> Gray:
+        """What is worth keeping of it."""
+
+    def bgr(self) -> np.ndarray:
+        """In colour: uint8 [H, W, 3], BGR."""
+
+
+@dataclass(frozen=True)
+class ArrayGray:
+    """Grey pixels in memory, uint8 [H, W]. See Gray."""
+
+    pixels: np.ndarray
+
+    def part(self, x: int, y: int, side: int) -> np.ndarray:
+        """See Gray."""
+        return np.asarray(Image.fromarray(self.pixels).crop((x, y, x + side, y + side)))
+
+    def thumb(self, side: int) -> np.ndarray:
+        """See Gray."""
+        return _thumb(self.pixels, side)
+
+
+@dataclass(frozen=True)
+class ArrayPicture:
+    """Colour pixels in memory, uint8 [H, W, 3], BGR. See Picture."""
+
+    pixels: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """See Picture."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def gray(self) -> ArrayGray:
+        """See Picture."""
+        return ArrayGray(_gray(self.pixels))
+
+    def bgr(self) -> np.ndarray:
+        """See Picture."""
+        return self.pixels
+
+
+@dataclass(frozen=True)
+class YuvPicture:
+    """A decoded frame of a format in _PLANAR; turns: quarters counter-clockwise that make it upright. See Picture and Gray."""
+
+    frame: av.VideoFrame
+    turns: int
+    reformatter: VideoReformatter
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """See Picture."""
+        across = self.frame.width, self.frame.height
+        return across[::-1] if self.turns % 2 else across
+
+    @property
+    def gray(self) -> YuvPicture:
+        """See Picture."""
+        return self
+
+    def bgr(self) -> np.ndarray:
+        """See Picture."""
+        return np.ascontiguousarray(np.rot90(_to_bgr(self.frame, self.reformatter), self.turns))
+
+    def part(self, x: int, y: int, side: int) -> np.ndarray:
+        """See Gray."""
+        width, height = self.size
+        # From where a colour sample begins to where one ends; swscale also takes another, slower way for odd sizes.
+        left, top = max(x, 0) // 2 * 2, max(y, 0) // 2 * 2
+        right, bottom = min((x + side + 1) // 2 * 2, width), min((y + side + 1) // 2 * 2, height)
+        if right <= left or bottom <= top:
+            return np.zeros((side, side), np.uint8)
+        pixels = _gray(_to_bgr(self._cut(left, top, right, bottom), self.reformatter))
+        return ArrayGray(pixels).part(x - left, y - top, side)
+
+    def thumb(self, side: int) -> np.ndarray:
+        """See Gray."""
+        return _thumb(np.rot90(_plane(self.frame.planes[0]), self.turns), side)
+
+    def _cut(self, left: int, top: int, right: int, bottom: int) -> av.VideoFrame:
+        """A frame of the same format that has only that part, upright."""
+        part = av.VideoFrame(right - left, bottom - top, self.frame.format.name)
+        part.colorspace, part.color_range = self.frame.colorspace, self.frame.color_range
+        for shrink, own, other in zip((1, 2, 2), self.frame.planes, part.planes):
+            target = _plane(other)
+            y, x = top // shrink, left // shrink
+            target[:] = np.rot90(_plane(own), self.turns)[y : y + target.shape[0], x : x + target.shape[1]]
+        return part
+
+
+class Converter:
+    """Decoded frames to pictures of one size, the first frame's, the longer side at most max_side px."""
+
+    def __init__(self, max_side: int):
+        self._max_side = max_side
+        self._size: tuple[int, int] | None = None
+        # Kept, so that the scalers are set up once; two, because pictures are made by one thread and looked at by another.
+        self._scaler, self._reformatter = VideoReformatter(), VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> Picture:
+        """The picture of a frame, upright."""
+        if self._size is None:
+            shrink = min(1.0, self._max_side / max(frame.width, frame.height))
+            self._size = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
+        turns = round(frame.rotation / 90) % 4
+        # The last colour samples of an odd picture stand for half as many pixels, and come first when it is turned.
+        odd = any(side % 2 for side in self._size)
+        if not _is_yuv(frame) or odd and (turns or self._size == (frame.width, frame.height)):
+            return ArrayPicture(np.ascontiguousarray(np.rot90(_to_bgr(frame, self._scaler, self._size), turns)))
+        if not self._fits(frame):
+            frame = self._scaler.reformat(frame, *self._size, "yuv420p", threads=1)
+        return YuvPicture(frame, turns, self._reformatter)
+
+    def _fits(self, frame: av.VideoFrame) -> bool:
+        """Whether the frame's own memory will do. Pictures stored upside down have lines of negative length."""
+        upright = all(plane.line_size > 0 for plane in frame.planes)
+        return upright and frame.format.name in _PLANAR and (frame.width, frame.height) == self._size
+
+
+def _is_yuv(frame: av.VideoFrame) -> bool:
+    return not frame.format.is_rgb and len(frame.format.components) >= 3
+
+
+def _plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    """A plane's own memory, without the padding at the end of its lines: uint8 [h, w]."""
+    lines = np.asarray(memoryview(plane)).view(np.uint8).reshape(-1, plane.line_size)
+    return lines[: plane.height, : plane.width]
+
+
+def _to_bgr(frame: av.VideoFrame, reformatter: VideoReformatter, size: tuple[int, int] | None = None) -> np.ndarray:
+    return reformatter.reformat(frame, *(size or (frame.width, frame.height)), "bgr24", threads=1).to_ndarray()
+
+
+def _gray(bgr: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(bgr).convert("L"))
+
+
+def _thumb(pixels: np.ndarray, side: int) -> np.ndarray:
+    step = max(1, max(pixels.shape) // _SAMPLES)
+    some = np.ascontiguousarray(pixels[::step, ::step])
+    return np.asarray(Image.fromarray(some).resize((side, side), Image.Resampling.BOX), np.float32)
