@@ -14,9 +14,9 @@ from scipy.signal import resample_poly
 from .config import FPS, SAMPLE_RATE
 from .errors import MediaError
 from .external import Sound
+from .film import Film
 from .media import AudioInfo, Frame, MediaInfo, VideoInfo
 from .pictures import ArrayPicture
-from .pipeline import Film
 
 NAME = Path("arrays")  # stands for a file's name in reports and messages
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -70,6 +71,7 @@ def analysis_options(command: Callable) -> Callable:
             metavar="N",
             help="Listen to the N-th sound track; `fix` moves all of them.",
         ),
+        click.option("--exhaustive", is_flag=True, help="Look at all of a long film, not only until the answer is sure."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
         click.option("--weights", type=FILE, help="Other weights than the packaged ones."),
     ]
@@ -346,7 +348,7 @@ def preview(
     sys.exit(in_one_line(run))
 
 
-def make_config(range_s: float, detector: str, audio_track: int, device: str, weights: Path | None) -> Config:
+def make_config(range_s: float, detector: str, audio_track: int, exhaustive: bool, device: str, weights: Path | None) -> Config:
     """Settings of the library from the options of the command line."""
     base = Config()
     return replace(
@@ -354,6 +356,7 @@ def make_config(range_s: float, detector: str, audio_track: int, device: str, we
         media=replace(base.media, audio_track=audio_track),
         curve=replace(base.curve, range_s=range_s),
         faces=replace(base.faces, detector=detector),
+        plan=replace(base.plan, whole_s=math.inf) if exhaustive else base.plan,
         device=device,
         weights=str(weights) if weights else None,
     )

@@ -93,10 +93,14 @@ class PlanConfig:
     """How much of a film is looked at."""
 
     stretch_s: float = 8.0  # pictures held in memory at once; also one row of `segments`
-    whole_s: float = 120.0  # films up to this length are looked at whole
-    most_stretches: int = 40  # of longer films, spread over their length
-    least_stretches: int = 8
+    whole_s: float = 40.0  # films up to this length are looked at whole
+    candidates: int = 120  # stretches of longer films that are considered, spread over their length
+    most_stretches: int = 40  # looked at
+    least_stretches: int = 5
     sure_s: float = 0.019  # uncertainty (10 ms besides the floor) at which a long film needs no further look
+    min_voiced: float = 0.25  # share of a stretch that carries sound, under which it is passed over
+    max_quieter_db: float = 25.0  # than the loudest stretch so far
+    min_change_db: float = 6.0  # between quiet and loud parts of a stretch: speech pauses, a noise does not
 
 
 @dataclass(frozen=True)

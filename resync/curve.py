@@ -5,7 +5,10 @@ NumPy and SciPy only. A delay is in hops of 10 ms, positive when the sound is la
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
@@ -28,12 +31,45 @@ class Scores:
     time_s: np.ndarray
     weight: np.ndarray
 
+    @property
+    def runs(self) -> tuple[Scores, ...]:
+        """What they are made of: one run of frames."""
+        return (self,)
+
     @staticmethod
-    def join(parts: list[Scores]) -> Scores:
-        """Put scores of several stretches one after the other."""
-        columns = ((getattr(p, name) for p in parts) for name in ("probability", "time_s", "weight"))
-        probability, time_s, weight = (np.concatenate(list(c)) for c in columns)
-        return Scores(probability, parts[0].delays, time_s, weight)
+    def join(parts: Sequence[Scores | JoinedScores]) -> JoinedScores:
+        """Scores of several stretches one after the other."""
+        return JoinedScores(tuple(run for part in parts for run in part.runs))
+
+
+@dataclass(frozen=True)
+class JoinedScores:
+    """Scores of several runs of frames, taken as one; see Scores. They stay where they are: of a long film they are large."""
+
+    runs: tuple[Scores, ...]
+
+    @property
+    def delays(self) -> np.ndarray:
+        """See Scores."""
+        return self.runs[0].delays
+
+    @cached_property
+    def time_s(self) -> np.ndarray:
+        """See Scores."""
+        return np.concatenate([run.time_s for run in self.runs])
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """See Scores."""
+        return np.concatenate([run.weight for run in self.runs])
+
+    @property
+    def probability(self) -> np.ndarray:
+        """See Scores; a copy of all of it."""
+        return np.concatenate([run.probability for run in self.runs])
+
+
+AnyScores: TypeAlias = Scores | JoinedScores
 
 
 @dataclass(frozen=True)
@@ -70,7 +106,7 @@ def pair_cosines(mouth: np.ndarray, sound: np.ndarray, first_hop: np.ndarray, de
     return cosine
 
 
-def curve(scores: Scores, config: CurveConfig = CurveConfig()) -> np.ndarray:
+def curve(scores: AnyScores, config: CurveConfig = CurveConfig()) -> np.ndarray:
     """One probability per delay: the mean log-odds over frames that carry speech, smoothed over delays.
 
     Returns float [delays] in 0..1; NaN everywhere when no frame has a vote. The mean is taken
@@ -80,13 +116,21 @@ def curve(scores: Scores, config: CurveConfig = CurveConfig()) -> np.ndarray:
     return mean_curve(odds.sum(0), weight.sum(0), config)
 
 
-def votes(scores: Scores, frames: int = FPS) -> tuple[np.ndarray, np.ndarray]:
+def votes(scores: AnyScores, frames: int = FPS) -> tuple[np.ndarray, np.ndarray]:
     """Weighted log-odds and weights, each summed over stretches of `frames`: two float [stretches, delays]."""
-    odds = log_odds(scores.probability)
-    seen = np.isfinite(odds)
-    weight = scores.weight[:, None] * seen
-    cuts = range(frames, len(weight), frames)
-    total, voting = (np.array([part.sum(0) for part in np.split(x, cuts)]) for x in (np.where(seen, odds, 0) * weight, weight))
+    count = -(-len(scores.weight) // frames)
+    total, voting = np.zeros((2, count, len(scores.delays)))
+    first = 0
+    for run in scores.runs:
+        odds = log_odds(run.probability)
+        seen = np.isfinite(odds)
+        weight = run.weight[:, None] * seen
+        stretch = (first + np.arange(len(weight))) // frames
+        begins = np.flatnonzero(np.diff(stretch, prepend=-1))
+        if len(begins):
+            total[stretch[begins]] += np.add.reduceat(np.where(seen, odds, 0) * weight, begins)
+            voting[stretch[begins]] += np.add.reduceat(weight, begins)
+        first += len(weight)
     return total, voting
 
 
@@ -124,9 +168,15 @@ def peak(values: np.ndarray, delays: np.ndarray, apart_s: float = 0.12) -> Peak:
     return replace(best, runner_up=float(values[second]), runner_up_s=float(delays[second]) * HOP_S)
 
 
-def at_delay(scores: Scores, delay_s: float, config: CurveConfig = CurveConfig()) -> np.ndarray:
+def at_delay(scores: AnyScores, delay_s: float, config: CurveConfig = CurveConfig()) -> np.ndarray:
     """Smoothed P(in sync) of each frame at one delay: [frames], NaN where there is no sound there."""
-    return over_time(scores.probability[:, column_of(scores.delays, delay_s)], config)
+    column = column_of(scores.delays, delay_s)
+    return over_time(np.concatenate([run.probability[:, column] for run in scores.runs]), config)
+
+
+def seen_at_all(scores: AnyScores) -> np.ndarray:
+    """Frames with a face and sound at any delay: bool [frames]."""
+    return np.concatenate([np.isfinite(run.probability).any(1) for run in scores.runs])
 
 
 def column_of(delays: np.ndarray, delay_s: float) -> int:

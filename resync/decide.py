@@ -10,7 +10,7 @@ from scipy.stats import theilslopes
 
 from . import curve as curves
 from .config import FPS, HOP_S, CurveConfig, DecideConfig
-from .curve import Scores
+from .curve import AnyScores, Scores
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Decision:
     certainty: float | None = None
 
 
-def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideConfig(), smooth: CurveConfig = CurveConfig()) -> Decision:
+def decide(scores: AnyScores, parts: list[Scores], config: DecideConfig = DecideConfig(), smooth: CurveConfig = CurveConfig()) -> Decision:
     """Choose the delay of a film.
 
     scores: every analysed frame, those without a face as NaN rows; parts: the same, in stretches.
@@ -98,7 +98,7 @@ def decide(scores: Scores, parts: list[Scores], config: DecideConfig = DecideCon
     )
 
 
-def _missing(scores: Scores, speaking: np.ndarray, values: np.ndarray, config: DecideConfig) -> str:
+def _missing(scores: AnyScores, speaking: np.ndarray, values: np.ndarray, config: DecideConfig) -> str:
     """What there is nothing of to compare, speech or faces; empty when there is both."""
     looked, needed = len(speaking) / FPS, f"{config.min_speech_s:.1f} s are needed"
     if not speaking.any():
@@ -113,7 +113,7 @@ def _edge_s(values: np.ndarray, top: curves.Peak) -> float:
     return max(0.0, (len(values) // 2) * HOP_S - abs(top.delay_s))
 
 
-def certainty(scores: Scores, values: np.ndarray, top: curves.Peak, config: DecideConfig = DecideConfig()) -> float:
+def certainty(scores: AnyScores, values: np.ndarray, top: curves.Peak, config: DecideConfig = DecideConfig()) -> float:
     """How sure it is that the peak is the true delay, 0..1, by a logistic rule fitted on validation people.
 
     Two things count: how high the peak is, and how far it stands above the best other delay. (Its
@@ -124,7 +124,7 @@ def certainty(scores: Scores, values: np.ndarray, top: curves.Peak, config: Deci
     return float(1 / (1 + np.exp(-(constant + of_height * height + of_lead * lead))))
 
 
-def features(scores: Scores, values: np.ndarray, top: curves.Peak) -> tuple[float, float]:
+def features(scores: AnyScores, values: np.ndarray, top: curves.Peak) -> tuple[float, float]:
     """Height of the peak in log-odds, and its lead over the runner-up in log-odds x sqrt(seconds of speech seen).
 
     Evidence grows with the root of the time when moments are independent witnesses.
@@ -134,12 +134,12 @@ def features(scores: Scores, values: np.ndarray, top: curves.Peak) -> tuple[floa
     return height, lead * np.sqrt(spoken_s(scores))
 
 
-def spoken_s(scores: Scores) -> float:
+def spoken_s(scores: AnyScores) -> float:
     """Seconds of picture with a face and speech."""
-    return float(np.sum(scores.weight * np.isfinite(scores.probability).any(1))) / FPS
+    return float(np.sum(scores.weight * curves.seen_at_all(scores))) / FPS
 
 
-def uncertainty(scores: Scores, config: DecideConfig = DecideConfig(), smooth: CurveConfig = CurveConfig(), draws: int = 60) -> float:
+def uncertainty(scores: AnyScores, config: DecideConfig = DecideConfig(), smooth: CurveConfig = CurveConfig(), draws: int = 60) -> float:
     """Half-width in s of the 90 % interval of the delay, by a bootstrap over stretches of one second.
 
     Neighbouring windows overlap and are no independent witnesses; seconds nearly are. Half a
@@ -154,7 +154,9 @@ def uncertainty(scores: Scores, config: DecideConfig = DecideConfig(), smooth: C
     return float(np.hypot((high - low) / 2 + HOP_S / 2, config.uncertainty_floor_s))
 
 
-def _doubts(scores: Scores, values: np.ndarray, top: curves.Peak, segments: tuple[Segment, ...], drift: Line | None, config: DecideConfig):
+def _doubts(
+    scores: AnyScores, values: np.ndarray, top: curves.Peak, segments: tuple[Segment, ...], drift: Line | None, config: DecideConfig
+):
     seconds = spoken_s(scores)
     if seconds < config.min_speech_s:
         yield f"only {seconds:.1f} s with a face and speech, {config.min_speech_s:.1f} s are needed; give a longer clip"

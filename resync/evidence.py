@@ -16,6 +16,7 @@ from .media import MediaInfo
 from .report import Report
 
 MOST_MOMENTS = 8  # kept of a whole film, whatever its length
+KEPT_MOMENTS = 120  # until the best delay is known
 STRETCH_MOMENTS = 3  # kept of one stretch, at least a second apart
 
 
@@ -24,13 +25,14 @@ class Moment:
     """One window as the network saw it.
 
     time_s: its first picture; crops: uint8 [WINDOW_FRAMES, size, size], the mouth; probability: float32 [delays],
-    P(in sync) at each delay; weight: share of speech in its sound.
+    P(in sync) at each delay; weight: share of speech in its sound; worth: how much it tells of its stretch's own best delay.
     """
 
     time_s: float
     crops: np.ndarray
     probability: np.ndarray
     weight: float
+    worth: float
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,16 @@ def moments_of(
         row = int(np.argmax(worth))
         first, crops = mouths[chosen[row, column]]
         pictures = crops[row - first : row - first + WINDOW_FRAMES].copy()  # a view would keep all of the stretch's
-        found.append(Moment(float(scores.time_s[row]), pictures, scores.probability[row].copy(), float(scores.weight[row])))
+        found.append(
+            Moment(float(scores.time_s[row]), pictures, scores.probability[row].copy(), float(scores.weight[row]), float(worth[row]))
+        )
         worth[max(0, row - FPS) : row + FPS + 1] = 0
     return tuple(found)
+
+
+def kept(moments: tuple[Moment, ...]) -> tuple[Moment, ...]:
+    """Those worth most, so that a film of hours does not fill the memory with them."""
+    return tuple(sorted(moments, key=lambda moment: -moment.worth)[:KEPT_MOMENTS])
 
 
 def most_telling(moments: Iterable[Moment], decision: Decision) -> tuple[Moment, ...]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
-from PIL import Image
 
 from .config import FaceConfig
 from .errors import DetectorError
@@ -92,7 +91,7 @@ class CenterFaceDetector:
     def _look(self, picture: Picture, side: int) -> Faces:
         width, height = picture.size
         fit = input_size(height, width, side)
-        rgb = np.asarray(Image.fromarray(picture.bgr()).resize(fit, Image.Resampling.BILINEAR))[:, :, ::-1]
+        rgb = picture.bgr(fit)[:, :, ::-1]
         outputs = self._net.run(None, {self._net.get_inputs()[0].name: rgb.transpose(2, 0, 1)[None].astype(np.float32)})
         return self._decode([x[0] for x in outputs], np.array([width / fit[0], height / fit[1]], np.float32))
 
@@ -177,7 +176,7 @@ class InsightFaceDetector:
 
     def __call__(self, picture: Picture) -> Faces:
         """See Detector."""
-        boxes, marks = self._net.detect(picture.bgr())
+        boxes, marks = self._net.detect(np.ascontiguousarray(picture.bgr()))
         if marks is None or not len(boxes):
             return _sorted(np.empty((0, 4)), np.empty((0, 5, 2)), np.empty(0))
         return _sorted(boxes[:, :4], marks, boxes[:, 4])

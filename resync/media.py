@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import chain, groupby, islice
 from operator import attrgetter
 from pathlib import Path
@@ -185,6 +186,21 @@ def read_frames(
             tick += 1
 
 
+def key_frame(path: str | Path, at_s: float, *, max_side: int = MediaConfig.max_side) -> Frame | None:
+    """The key frame at or before at_s, for which no other has to be decoded; the first one where a format cannot seek.
+
+    Its tick is the first of the grid at which it shows. None for a film without a picture there. Raises MediaError.
+    """
+    with _opened(path) as container:
+        stream, zero = _required_picture(container, path), _zero(container)
+        _seek(container, zero, at_s)
+        for own_s, picture in _decoded(container, stream, av.VideoFrame):
+            shown_s = float(own_s - zero)
+            tick = math.ceil((shown_s - _TICK_TOLERANCE_S) * FPS)
+            return Frame(tick, tick / FPS, shown_s, Converter(max_side)(picture))
+    return None
+
+
 def picture_phase(ticks: Sequence[Tick]) -> float:
     """How much later than its tick the picture of a tick comes on the screen, on average, in s.
 
@@ -257,6 +273,13 @@ def _picture_stream(container: av.container.InputContainer) -> av.VideoStream | 
     """The largest picture stream that is not cover art."""
     streams = [s for s in _decodable(container.streams.video) if not s.disposition & Disposition.attached_pic]
     return max(streams, key=lambda s: s.width * s.height, default=None)
+
+
+def _required_picture(container: av.container.InputContainer, path: str | Path) -> av.VideoStream:
+    stream = _picture_stream(container)
+    if stream is None:
+        raise MediaError(f"{path}: no picture in this file")
+    return stream
 
 
 def _decodable(streams: Iterable[_AnyStream]) -> list[_AnyStream]:
@@ -388,14 +411,8 @@ def _seek(container: av.container.InputContainer, zero: Fraction, to_s: float) -
 def _pictures(path: str | Path, from_s: float) -> Iterator[tuple[av.VideoFrame, float, float]]:
     """(frame, time it appears, time it goes): the one showing at from_s and all later ones."""
 
-    def pick(container):
-        stream = _picture_stream(container)
-        if stream is None:
-            raise MediaError(f"{path}: no picture in this file")
-        return stream
-
     held, held_s, lasts_s = None, 0.0, 1 / FPS
-    for at_s, frame in _decoded_from(path, pick, av.VideoFrame, from_s):
+    for at_s, frame in _decoded_from(path, partial(_required_picture, path=path), av.VideoFrame, from_s):
         if held is not None and at_s < held_s:
             continue  # timestamps that run backwards: keep the clock going forward
         if held is not None and at_s > held_s:

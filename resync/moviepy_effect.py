@@ -19,9 +19,10 @@ from scipy.signal import resample_poly
 from .config import FPS, SAMPLE_RATE, Config
 from .errors import MediaError, UndecidedError
 from .external import Sound
+from .film import Film
 from .media import AudioInfo, Frame, MediaInfo, VideoInfo
 from .pictures import ArrayPicture
-from .pipeline import Film, examine
+from .pipeline import examine
 from .report import Report
 
 CHUNK = 2000  # samples asked for at once, as moviepy does; of a short file its reader cannot give many more

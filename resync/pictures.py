@@ -1,7 +1,7 @@
 """One picture of a film, converted only into what is asked of it.
 
 Of most pictures no more is wanted than a look for shot cuts and the grey of a mouth, so turning each of them into
-colour pixels and these into grey would be wasted: pictures stay as the decoder gave them, at most scaled down.
+colour pixels and these into grey would be wasted: pictures that need no scaling stay as the decoder gave them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 _PLANAR = ("yuv420p", "yuvj420p")  # formats that are kept as they are: 8 bits, colour at half the size
-_SAMPLES = 320  # a thumbnail is made of so many pixels of the longer side; all of a large picture would tell no more
+_THUMB_FROM = 320  # a thumbnail is made of so many pixels of the longer side; all of a large picture would tell no more
 
 
 class Gray(Protocol):
@@ -43,8 +43,8 @@ class Picture(Protocol):
     def gray(self) -> Gray:
         """What is worth keeping of it."""
 
-    def bgr(self) -> np.ndarray:
-        """In colour: uint8 [H, W, 3], BGR."""
+    def bgr(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """In colour: uint8 [H, W, 3], BGR, scaled to `size` (width and height) if one is given."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ArrayGray:
 
 @dataclass(frozen=True)
 class ArrayPicture:
-    """Colour pixels in memory, uint8 [H, W, 3], BGR. See Picture."""
+    """Colour pixels in memory: uint8 [H, W, 3], BGR, or [H, W, 4] where the fourth says nothing. See Picture."""
 
     pixels: np.ndarray
 
@@ -76,11 +76,19 @@ class ArrayPicture:
     @property
     def gray(self) -> ArrayGray:
         """See Picture."""
-        return ArrayGray(_gray(self.pixels))
+        return ArrayGray(np.asarray(self._image().convert("L")))
 
-    def bgr(self) -> np.ndarray:
+    def bgr(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """See Picture."""
-        return self.pixels
+        if size is None:
+            return self.pixels[:, :, :3]
+        return np.asarray(self._image().resize(size, Image.Resampling.BILINEAR))[:, :, :3]
+
+    def _image(self) -> Image.Image:
+        """For Pillow, which takes blue for red. Of four bytes a pixel it needs no copy."""
+        if self.pixels.shape[2] == 3:
+            return Image.fromarray(self.pixels)
+        return Image.frombuffer("RGBX", self.size, self.pixels, "raw", "RGBX", 0, 1)
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,9 @@ class YuvPicture:
         """See Picture."""
         return self
 
-    def bgr(self) -> np.ndarray:
+    def bgr(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """See Picture."""
-        return np.ascontiguousarray(np.rot90(_to_bgr(self.frame, self.reformatter), self.turns))
+        return _in_colour(self.frame, self.turns, self.reformatter).bgr(size)
 
     def part(self, x: int, y: int, side: int) -> np.ndarray:
         """See Gray."""
@@ -114,21 +122,21 @@ class YuvPicture:
         right, bottom = min((x + side + 1) // 2 * 2, width), min((y + side + 1) // 2 * 2, height)
         if right <= left or bottom <= top:
             return np.zeros((side, side), np.uint8)
-        pixels = _gray(_to_bgr(self._cut(left, top, right, bottom), self.reformatter))
-        return ArrayGray(pixels).part(x - left, y - top, side)
+        cut = _in_colour(self._cut(left, top, right, bottom), 0, self.reformatter)
+        return cut.gray.part(x - left, y - top, side)
 
     def thumb(self, side: int) -> np.ndarray:
         """See Gray."""
-        return _thumb(np.rot90(_plane(self.frame.planes[0]), self.turns), side)
+        return _thumb(np.rot90(_samples(self.frame.planes[0]), self.turns), side)
 
     def _cut(self, left: int, top: int, right: int, bottom: int) -> av.VideoFrame:
         """A frame of the same format that has only that part, upright."""
         part = av.VideoFrame(right - left, bottom - top, self.frame.format.name)
         part.colorspace, part.color_range = self.frame.colorspace, self.frame.color_range
         for shrink, own, other in zip((1, 2, 2), self.frame.planes, part.planes):
-            target = _plane(other)
+            target = _samples(other)
             y, x = top // shrink, left // shrink
-            target[:] = np.rot90(_plane(own), self.turns)[y : y + target.shape[0], x : x + target.shape[1]]
+            target[:] = np.rot90(_samples(own), self.turns)[y : y + target.shape[0], x : x + target.shape[1]]
         return part
 
 
@@ -147,39 +155,41 @@ class Converter:
             shrink = min(1.0, self._max_side / max(frame.width, frame.height))
             self._size = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
         turns = round(frame.rotation / 90) % 4
-        # The last colour samples of an odd picture stand for half as many pixels, and come first when it is turned.
-        odd = any(side % 2 for side in self._size)
-        if not _is_yuv(frame) or odd and (turns or self._size == (frame.width, frame.height)):
-            return ArrayPicture(np.ascontiguousarray(np.rot90(_to_bgr(frame, self._scaler, self._size), turns)))
-        if not self._fits(frame):
-            frame = self._scaler.reformat(frame, *self._size, "yuv420p", threads=1)
-        return YuvPicture(frame, turns, self._reformatter)
+        if self._fits(frame):
+            return YuvPicture(frame, turns, self._reformatter)
+        return _in_colour(frame, turns, self._scaler, self._size)
 
     def _fits(self, frame: av.VideoFrame) -> bool:
-        """Whether the frame's own memory will do. Pictures stored upside down have lines of negative length."""
-        upright = all(plane.line_size > 0 for plane in frame.planes)
-        return upright and frame.format.name in _PLANAR and (frame.width, frame.height) == self._size
+        """Whether the frame's own memory will do.
+
+        The last colour samples of an odd picture stand for half as many pixels. Pictures stored upside down have lines of
+        negative length. What is scaled goes to colour at once: scaled in yuv first, grey would be half a level off.
+        """
+        same = (frame.width, frame.height) == self._size and frame.width % 2 == frame.height % 2 == 0
+        return same and frame.format.name in _PLANAR and all(plane.line_size > 0 for plane in frame.planes)
 
 
-def _is_yuv(frame: av.VideoFrame) -> bool:
-    return not frame.format.is_rgb and len(frame.format.components) >= 3
+def _in_colour(frame: av.VideoFrame, turns: int, reformatter: VideoReformatter, size: tuple[int, int] | None = None) -> ArrayPicture:
+    """A frame in colour, upright; scaled to `size`, before it is turned, if one is given."""
+    width, height = size or (frame.width, frame.height)
+    # Four bytes a pixel are faster for Pillow, but of other widths swscale leaves the end of a line unwritten.
+    kind, each = ("bgr0", 4) if width % 16 == 0 else ("bgr24", 3)
+    plane = reformatter.reformat(frame, width, height, kind, threads=1).planes[0]
+    pixels = _lines(plane)[:, : each * width].reshape(height, width, each)
+    return ArrayPicture(np.ascontiguousarray(np.rot90(pixels, turns)))
 
 
-def _plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    """A plane's own memory, without the padding at the end of its lines: uint8 [h, w]."""
-    lines = np.asarray(memoryview(plane)).view(np.uint8).reshape(-1, plane.line_size)
-    return lines[: plane.height, : plane.width]
+def _samples(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    """A plane of one byte a sample: uint8 [h, w], its own memory."""
+    return _lines(plane)[: plane.height, : plane.width]
 
 
-def _to_bgr(frame: av.VideoFrame, reformatter: VideoReformatter, size: tuple[int, int] | None = None) -> np.ndarray:
-    return reformatter.reformat(frame, *(size or (frame.width, frame.height)), "bgr24", threads=1).to_ndarray()
-
-
-def _gray(bgr: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(bgr).convert("L"))
+def _lines(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    """A plane's own memory, with the padding at the end of its lines: uint8 [lines, bytes]."""
+    return np.asarray(memoryview(plane)).view(np.uint8).reshape(-1, plane.line_size)
 
 
 def _thumb(pixels: np.ndarray, side: int) -> np.ndarray:
-    step = max(1, max(pixels.shape) // _SAMPLES)
+    step = max(1, max(pixels.shape) // _THUMB_FROM)
     some = np.ascontiguousarray(pixels[::step, ::step])
     return np.asarray(Image.fromarray(some).resize((side, side), Image.Resampling.BOX), np.float32)

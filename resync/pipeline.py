@@ -21,13 +21,15 @@ from .config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, Conf
 from .crops import mouth_crops
 from .curve import Scores
 from .decide import Decision, decide
-from .evidence import Evidence, Moment, moments_of, most_telling
-from .external import Sound, check_sound_target, exported_sound, place
+from .evidence import Evidence, Moment, kept, moments_of, most_telling
+from .external import Sound, check_sound_target, exported_sound
 from .faces import Detector, make_detector
-from .media import Frame, MediaInfo, Tick, picture_phase, probe, read_frames, require_video, require_video_and_sound
+from .film import Film, open_film
+from .media import Frame, MediaInfo, Tick, picture_phase, require_video
 from .mels import log_mel, speech_mask
 from .net import Net, load_net
 from .pictures import Picture
+from .plan import chosen_parts, extent, is_long
 from .plot import check_plot, drawn
 from .remux import Remuxed, add_sound, check_target, shift_sound
 from .report import Report, ms, rounded
@@ -54,23 +56,13 @@ class Engine:
     weights: str
 
 
-@dataclass(frozen=True)
-class Film:
-    """What is analysed: its description, its pictures from one time to another, and what is listened to, on the same clock."""
-
-    info: MediaInfo
-    frames: Callable[[float, float], Iterator[Frame]]
-    sound: Sound
-
-
 class Look(NamedTuple):
     """What one run of pictures shows.
 
-    part: number of the part of the film, from 1; ticks: of its pictures; mouths: of every face the number of its
+    ticks: of its pictures; mouths: of every face the number of its
     first picture in the run and its crops, uint8 [n, size, size].
     """
 
-    part: int
     ticks: list[Tick]
     mouths: list[tuple[int, np.ndarray]]
 
@@ -106,35 +98,28 @@ def analyze(
         return evidence.report
 
 
-def open_film(path: str | Path, config: Config = Config(), audio: str | Path | None = None) -> Film:
-    """A file, with its own sound or a recording. Raises MediaError."""
-    info = probe(path)
-    sound = _sound_of(info, audio, config)
-    return Film(info, lambda a, b: read_frames(path, start_s=a, end_s=b, max_side=config.media.max_side, nearest=True), sound)
-
-
 def examine(film: Film, config: Config = Config(), progress: Callable[[Progress], None] | None = None) -> Evidence:
     """Analyse a film and keep what the answer rests on. Raises what `analyze` raises."""
     began = time.monotonic()
     engine = load_engine(config)
     found: list[Stretch] = []
-    runs = plan(film.info, config)
-    planned = sum(end - start for start, end in runs)
-    # Three stages side by side: pictures are decoded, faces are looked for, mouths and sound are compared.
-    with closing(ahead(looks(engine, film, runs, config), LOOKS_AHEAD)) as seen:
-        for look in seen:
+    moments: tuple[Moment, ...] = ()
+    done_s = 0.0
+    chosen = chosen_parts(film, engine.detector, config.plan)
+    # In rounds, because while the answer is not known to be sure no more should be begun than is needed anyway.
+    while not (found and _is_sure(found, config)) and (first := next(chosen, None)):
+        for look in looks(engine, film, chain([first], islice(chosen, config.plan.least_stretches - 1)), config):
             stretch = score_look(engine, film.sound, look, config)
             found.append(stretch)
+            moments = kept(moments + stretch.moments)
+            done_s += len(look.ticks) / FPS
             if progress:
-                progress(Progress(sum(len(f.scores.weight) for f in found) / FPS, planned))
-            if config.plan.least_stretches <= look.part < len(runs) and _is_sure(found, config):
-                break
+                progress(Progress(done_s, _planned_s(film.info, config)))
     parts = _in_order(found)
     decision = decide(Scores.join(parts), parts, config.decide, config.curve) if parts else _nothing(film.info)
     faces = sum(f.faces for f in found)
     report = _report(film.info, film.sound, decision, parts, faces, engine, config, time.monotonic() - began)
-    moments = most_telling(chain.from_iterable(f.moments for f in found), decision)
-    return Evidence(report, config, film.info, film.sound, decision, tuple(parts), moments)
+    return Evidence(report, config, film.info, film.sound, decision, tuple(parts), most_telling(moments, decision))
 
 
 def fix(
@@ -222,40 +207,31 @@ def load_engine(config: Config) -> Engine:
     return Engine(detector, load_net(path, config.device, threads), f"{path.name}:{weights.digest(path)[:12]}")
 
 
-def plan(info: MediaInfo, config: Config) -> list[tuple[float, float]]:
-    """Which parts of the film to look at, in this order: (start, end) in s.
+def looks(engine: Engine, film: Film, parts: Iterable[tuple[float, float]], config: Config) -> Iterator[Look]:
+    """Look at parts of a film for mouths, in runs of pictures short enough for the memory; runs under one window are left out.
 
-    Short films whole. Long ones in stretches spread so that any first few already cover the
-    whole length (van der Corput order), which is what tells drift from a constant delay.
+    Pictures are decoded, and faces looked for, in threads of their own.
     """
-    video = require_video(info)
-    start, end = max(0.0, video.start_s), max(video.start_s + video.duration_s, info.duration_s)
-    if end - start <= config.plan.whole_s:
-        return [(start, end)]
-    count = min(config.plan.most_stretches, int((end - start) // config.plan.stretch_s))
-    room = (end - start - config.plan.stretch_s) / (count - 1)
-    order = sorted(range(count), key=lambda i: int(f"{i:016b}"[::-1], 2))
-    return [(start + i * room, start + i * room + config.plan.stretch_s) for i in order]
-
-
-def looks(engine: Engine, film: Film, runs: list[tuple[float, float]], config: Config) -> Iterator[Look]:
-    """Look at parts of a film for mouths, in runs of pictures short enough to keep them in memory; those under one window are left out."""
 
     def pictures() -> Iterator[tuple[int, Frame]]:
-        for part, (start, end) in enumerate(runs, 1):
+        for part, (start, end) in enumerate(parts):
             for frame in film.frames(start, end):
                 yield part, frame
 
-    with closing(ahead(pictures(), FRAMES_AHEAD)) as frames:
-        for part, numbered in groupby(frames, key=itemgetter(0)):
-            run = (frame for _, frame in numbered)
-            for first in run:
-                look = look_at(engine, part, chain([first], islice(run, round(config.plan.stretch_s * FPS) - 1)), config)
-                if len(look.ticks) >= WINDOW_FRAMES:
-                    yield look
+    def made() -> Iterator[Look]:
+        with closing(ahead(pictures(), FRAMES_AHEAD)) as frames:
+            for _, numbered in groupby(frames, key=itemgetter(0)):
+                run = (frame for _, frame in numbered)
+                for first in run:
+                    look = look_at(engine, chain([first], islice(run, round(config.plan.stretch_s * FPS) - 1)), config)
+                    if len(look.ticks) >= WINDOW_FRAMES:
+                        yield look
+
+    with closing(ahead(made(), LOOKS_AHEAD)) as seen:
+        yield from seen
 
 
-def look_at(engine: Engine, part: int, frames: Iterable[Frame], config: Config) -> Look:
+def look_at(engine: Engine, frames: Iterable[Frame], config: Config) -> Look:
     """Find the faces in one run of pictures and cut out their mouths."""
     ticks: list[Tick] = []
 
@@ -266,17 +242,7 @@ def look_at(engine: Engine, part: int, frames: Iterable[Frame], config: Config) 
 
     seen = scan(noted(), engine.detector, config.faces)
     tracks = [t for t in link(seen, config.faces) if t.stop - t.start >= WINDOW_FRAMES]
-    return Look(part, ticks, [(track.start, mouth_crops(seen.grays, track, engine.net.dimensions.crop)) for track in tracks])
-
-
-def _sound_of(info: MediaInfo, audio: str | Path | None, config: Config) -> Sound:
-    """What is listened to: a track of the film, or a recording put on the film's clock."""
-    track = config.media.audio_track
-    if audio is None:
-        require_video_and_sound(info, track)
-        return Sound(info.path, track - 1)
-    require_video(info)
-    return place(audio, info, track - 1)
+    return Look(ticks, [(track.start, mouth_crops(seen.grays, track, engine.net.dimensions.crop)) for track in tracks])
 
 
 def score_look(engine: Engine, sound: Sound, look: Look, config: Config) -> Stretch:
@@ -321,6 +287,12 @@ def best_face(faces: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _in_order(found: list[Stretch]) -> list[Scores]:
     return sorted((f.scores for f in found), key=lambda p: p.time_s[0])
+
+
+def _planned_s(info: MediaInfo, config: Config) -> float:
+    """Seconds of film that will be looked at, of long ones at least."""
+    start, end = extent(info)
+    return config.plan.least_stretches * config.plan.stretch_s if is_long(info, config.plan) else end - start
 
 
 def _is_sure(found: list[Stretch], config: Config) -> bool:

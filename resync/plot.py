@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .config import FPS, HOP_S, WINDOW_FRAMES
-from .curve import Scores, at_delay, over_time
+from .curve import Scores, at_delay, over_time, seen_at_all
 from .errors import OutputError
 from .evidence import Evidence, Moment
 from .partfile import part_file
@@ -302,7 +302,7 @@ def when(evidence: Evidence) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     if not evidence.parts:
         return []
     scores, top = Scores.join(list(evidence.parts)), evidence.peak
-    speaking, seen = scores.weight > 0, np.isfinite(scores.probability).any(1)
+    speaking, seen = scores.weight > 0, seen_at_all(scores)
     fits = np.nan_to_num(at_delay(scores, top.delay_s, evidence.config.curve)) if top else np.zeros(len(speaking))
     cuts = np.cumsum([len(part.weight) for part in evidence.parts])[:-1]
     return list(zip(*(np.split(flag, cuts) for flag in (speaking, seen, speaking & (fits < 0.5)))))

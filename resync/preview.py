@@ -16,9 +16,10 @@ from .config import Config, PreviewConfig
 from .curve import Scores
 from .errors import MediaError, OutputError
 from .evidence import Evidence, telling
+from .film import open_film
 from .media import MediaInfo, VideoInfo, read_frames, read_sound, require_video
 from .partfile import part_file
-from .pipeline import Progress, examine, open_film
+from .pipeline import Progress, examine
 from .plot import panel
 from .remux import check_target
 from .report import Report

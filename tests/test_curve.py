@@ -19,7 +19,7 @@ def bump(delay_hops, frames=50, reach=60, low=-4.0, high=3.0, width=4.0):
 
 
 def with_(scores, **changes):
-    return Scores(**{**vars(scores), **changes})
+    return Scores(**{name: getattr(scores, name) for name in ("probability", "delays", "time_s", "weight")} | changes)
 
 
 def test_delay_grid():

@@ -5,8 +5,8 @@ import pytest
 
 from resync.config import Config
 from resync.errors import MediaError, OutputError
-from resync.media import MediaInfo, VideoInfo, probe
-from resync.pipeline import analyze, best_face, fix, plan
+from resync.media import probe
+from resync.pipeline import analyze, best_face, fix
 from resync.remux import check_target
 
 FRAME_MS = 40.0
@@ -135,17 +135,6 @@ def test_best_face_takes_the_one_that_speaks():
     quiet[:] = np.nan
     best, chosen = best_face(np.stack([speaks, quiet]), 25)
     assert np.allclose(best, speaks) and (chosen == 0).all()
-
-
-def test_plan_covers_long_films_evenly():
-    video = VideoInfo(0, "h264", 640, 360, 25.0, 0.0, 7200.0, 0)
-    info = MediaInfo(None, "mp4", 7200.0, 0.0, video, ())
-    config = Config()
-    parts = plan(info, config)
-    assert len(parts) == config.plan.most_stretches
-    starts = sorted(s for s, _ in parts[:8])
-    assert starts[0] < 1200 and starts[-1] > 6000 and max(np.diff(starts)) < 2000
-    assert max(e for _, e in parts) == pytest.approx(7200)
 
 
 def test_target_is_checked_before_the_work(delayed_clip, tmp_path):

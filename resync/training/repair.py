@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import curve as curves
-from ..curve import Scores
+from ..curve import AnyScores, Scores
 from ..decide import certainty
 from ..errors import DataError
 from .cache import Entry
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
     sure: float
 
 
-def answer(scores: Scores) -> Answer:
+def answer(scores: AnyScores) -> Answer:
     """The peak of the curve of one track, or of several joined."""
     values = curves.curve(scores)
     if np.isnan(values).all():
