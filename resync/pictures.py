@@ -1,7 +1,7 @@
 """One picture of a film, converted only into what is asked of it.
 
 Of most pictures no more is wanted than a look for shot cuts and the grey of a mouth, so turning each of them into
-colour pixels and these into grey would be wasted: pictures stay as the decoder gave them, at most scaled down.
+colour pixels and these into grey would be wasted: pictures stay as the decoder gave them, where they need no scaling.
 """
 
 from __future__ import annotations
@@ -147,22 +147,18 @@ class Converter:
             shrink = min(1.0, self._max_side / max(frame.width, frame.height))
             self._size = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
         turns = round(frame.rotation / 90) % 4
-        # The last colour samples of an odd picture stand for half as many pixels, and come first when it is turned.
-        odd = any(side % 2 for side in self._size)
-        if not _is_yuv(frame) or odd and (turns or self._size == (frame.width, frame.height)):
-            return ArrayPicture(np.ascontiguousarray(np.rot90(_to_bgr(frame, self._scaler, self._size), turns)))
         if not self._fits(frame):
-            frame = self._scaler.reformat(frame, *self._size, "yuv420p", threads=1)
+            return ArrayPicture(np.ascontiguousarray(np.rot90(_to_bgr(frame, self._scaler, self._size), turns)))
         return YuvPicture(frame, turns, self._reformatter)
 
     def _fits(self, frame: av.VideoFrame) -> bool:
-        """Whether the frame's own memory will do. Pictures stored upside down have lines of negative length."""
-        upright = all(plane.line_size > 0 for plane in frame.planes)
-        return upright and frame.format.name in _PLANAR and (frame.width, frame.height) == self._size
+        """Whether the frame's own memory will do.
 
-
-def _is_yuv(frame: av.VideoFrame) -> bool:
-    return not frame.format.is_rgb and len(frame.format.components) >= 3
+        The last colour samples of an odd picture stand for half as many pixels. Pictures stored upside down have lines of
+        negative length. Scaled in yuv and then converted, pixels would be another half a grey level than scaled to colour at once.
+        """
+        same = (frame.width, frame.height) == self._size and frame.width % 2 == frame.height % 2 == 0
+        return same and frame.format.name in _PLANAR and all(plane.line_size > 0 for plane in frame.planes)
 
 
 def _plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
