@@ -26,8 +26,8 @@ TINY = Dimensions(visual_widths=(4, 4, 8, 8), sound_widths=(4, 4, 4, 8), embeddi
 OTHERS = (
     TINY,
     replace(TINY, visual_widths=(3, 5, 5, 7), sound_widths=(2, 9, 3, 6), crop=CropConfig(size=50)),
-    replace(TINY, visual_widths=(6, 6, 6, 6), sound_widths=(5, 5, 5, 5), embedding=40, head=1, crop=CropConfig(size=33)),
-    replace(TINY, visual_widths=(8, 4, 2, 1), embedding=3, head=9, crop=CropConfig(size=16)),
+    replace(TINY, visual_widths=(6, 6, 6, 6), sound_widths=(5, 5, 5, 5), embedding=40, head=2, crop=CropConfig(size=33)),
+    replace(TINY, visual_widths=(8, 6, 4, 3), embedding=3, head=9, crop=CropConfig(size=16)),
 )
 CPU = torch.device("cpu")
 
@@ -42,8 +42,8 @@ def trained(dimensions, seed=0):
             torch.nn.init.normal_(module.weight, 1, 0.5)
             torch.nn.init.normal_(module.bias, 0.2, 0.5)
             torch.nn.init.normal_(module.running_mean, 0, 0.3)
-            torch.nn.init.uniform_(module.running_var, 0.01, 2)
-            module.running_var[0] = 1e-3  # so small that what is added to it matters
+            torch.nn.init.uniform_(module.running_var, 0.1, 2)
+            module.running_var[0] = 0.01  # so small that what is added to it matters
     torch.nn.init.normal_(net.log_scale, 2, 0.3)
     torch.nn.init.normal_(net.bias, -4, 1)
     return net.eval()
