@@ -176,7 +176,7 @@ class InsightFaceDetector:
 
     def __call__(self, picture: Picture) -> Faces:
         """See Detector."""
-        boxes, marks = self._net.detect(np.ascontiguousarray(picture.bgr()))
+        boxes, marks = self._net.detect(picture.bgr())
         if marks is None or not len(boxes):
             return _sorted(np.empty((0, 4)), np.empty((0, 5, 2)), np.empty(0))
         return _sorted(boxes[:, :4], marks, boxes[:, 4])

@@ -1,12 +1,12 @@
 """The two encoders of model.py as ONNX graphs, for ONNX Runtime, which runs them on a processor several times as fast as torch.
 
-Made from the trained tensors when they are loaded, so that there is one file of weights. Batch norm is folded into the
-convolution before it: in inference both are linear.
+Made from the trained tensors when they are loaded, so that there is one file of weights. Each tensor that is used is taken out,
+so that those of another network show. Batch norm is folded into the convolution before it: in inference both are linear.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 
 import numpy as np
 import onnx
@@ -20,7 +20,7 @@ INPUT, OUTPUT = "input", "embedding"
 NORM_EPSILON = 1e-5  # of torch's batch norm
 
 
-def visual_graph(tensors: Mapping[str, np.ndarray], dimensions: Dimensions) -> onnx.ModelProto:
+def visual_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimensions) -> onnx.ModelProto:
     """ICSyncNet.embed_mouth: uint8 [n, WINDOW_FRAMES, S, S] -> float32 [n, E]. Raises KeyError and ValueError for foreign tensors."""
     graph = _Graph(tensors)
     side = dimensions.crop.size
@@ -33,7 +33,7 @@ def visual_graph(tensors: Mapping[str, np.ndarray], dimensions: Dimensions) -> o
     return graph.model(TensorProto.UINT8, (WINDOW_FRAMES, side, side), dimensions.embedding)
 
 
-def sound_graph(tensors: Mapping[str, np.ndarray], dimensions: Dimensions) -> onnx.ModelProto:
+def sound_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimensions) -> onnx.ModelProto:
     """ICSyncNet.embed_sound: float32 [n, WINDOW_HOPS, MEL_BANDS] -> float32 [n, E]. Raises KeyError and ValueError for foreign tensors."""
     graph = _Graph(tensors)
     x = graph.add("Sub", INPUT, graph.add("ReduceMean", INPUT, axes=[1, 2]))
@@ -45,7 +45,7 @@ def sound_graph(tensors: Mapping[str, np.ndarray], dimensions: Dimensions) -> on
 class _Graph:
     """Nodes and constants, put together from the layers of model.py."""
 
-    def __init__(self, tensors: Mapping[str, np.ndarray]):
+    def __init__(self, tensors: MutableMapping[str, np.ndarray]):
         self._tensors = tensors
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
@@ -102,6 +102,7 @@ class _Graph:
             gain, shift, mean, variance = (
                 self._take(f"{norm}.{part}", shape[:1]).astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")
             )
+            self._tensors.pop(f"{norm}.num_batches_tracked", None)  # matters in training only
             gain = gain / np.sqrt(variance + NORM_EPSILON)
             inputs += [self.constant(weight * gain[:, None, None, None]), self.constant(shift - mean * gain)]
         return self.add("Conv", *inputs, pads=[shape[2] // 2] * 4)
@@ -116,7 +117,7 @@ class _Graph:
         return self.add("Relu", x)
 
     def _take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        tensor = self._tensors[name]
+        tensor = self._tensors.pop(name)
         if tensor.shape != shape:
             raise ValueError(f"{name} has the shape {list(tensor.shape)}, not {list(shape)}")
         return tensor

@@ -25,10 +25,12 @@ class OnnxNet:
     device = "cpu"
 
     def __init__(self, tensors: Mapping[str, np.ndarray], dimensions: Dimensions, threads: int = 0):
-        """Raises KeyError and ValueError for tensors of another network."""
-        self.dimensions = dimensions
-        self._visual, self._sound = (_session(make(tensors, dimensions), threads) for make in (visual_graph, sound_graph))
-        self._scale, self._bias = float(np.exp(tensors["log_scale"])), float(tensors["bias"])
+        """Raises KeyError and ValueError for tensors of another network, TypeError for a scale that is no number."""
+        self.dimensions, left = dimensions, dict(tensors)
+        self._visual, self._sound = (_session(make(left, dimensions), threads) for make in (visual_graph, sound_graph))
+        self._scale, self._bias = float(np.exp(left.pop("log_scale"))), float(left.pop("bias"))
+        if left:
+            raise ValueError(f"{min(left)} is not part of it")
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 0) -> OnnxNet:

@@ -81,8 +81,8 @@ class ArrayPicture:
     def bgr(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """See Picture."""
         if size is None:
-            return self.pixels[:, :, :3]
-        return np.asarray(self._image().resize(size, Image.Resampling.BILINEAR))[:, :, :3]
+            return np.ascontiguousarray(self.pixels[:, :, :3])
+        return np.ascontiguousarray(np.asarray(self._image().resize(size, Image.Resampling.BILINEAR))[:, :, :3])
 
     def _image(self) -> Image.Image:
         """For Pillow, which takes blue for red. Of four bytes a pixel it needs no copy."""
@@ -173,9 +173,11 @@ def _in_colour(frame: av.VideoFrame, turns: int, reformatter: VideoReformatter, 
     """A frame in colour, upright; scaled to `size`, before it is turned, if one is given."""
     width, height = size or (frame.width, frame.height)
     # Four bytes a pixel are faster for Pillow, but of other widths swscale leaves the end of a line unwritten.
-    kind, each = ("bgr0", 4) if width % 16 == 0 else ("bgr24", 3)
-    plane = reformatter.reformat(frame, width, height, kind, threads=1).planes[0]
-    pixels = _lines(plane)[:, : each * width].reshape(height, width, each)
+    if width % 16 or frame.format.name == "bgr0":
+        pixels = reformatter.reformat(frame, width, height, "bgr24", threads=1).to_ndarray()
+    else:
+        plane = reformatter.reformat(frame, width, height, "bgr0", threads=1).planes[0]
+        pixels = _lines(plane)[:, : 4 * width].reshape(height, width, 4)
     return ArrayPicture(np.ascontiguousarray(np.rot90(pixels, turns)))
 
 

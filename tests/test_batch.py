@@ -1,5 +1,6 @@
 """Every job has one result: in this process, in several, on a cluster, and when processes die."""
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -9,8 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from resync.batch import Batch, cores
+from resync.batch import Batch, _Pool
 from resync.errors import BatchError
+from resync.threads import cores
 
 
 class Toy(NamedTuple):
@@ -37,6 +39,16 @@ def double(job, tell):
 
 def slow(job, tell):
     time.sleep(600)
+
+
+def ends_slowly(job, tell):
+    """As a process does that has much imported."""
+
+    def end():
+        (job.folder / "ending").touch()
+        time.sleep(0.5)
+
+    atexit.register(end)
 
 
 def lost(job, why):
@@ -93,6 +105,20 @@ def test_an_end_before_time_leaves_no_process(toys):
     with pytest.raises(TimeoutError):
         next(results)
     assert len(began) == 2 and not monitor()
+
+
+def test_a_process_that_is_told_to_end_while_it_ends_is_silent(toys, capfd):
+    (job,) = toys(1)
+    pool = _Pool(ends_slowly, 1)
+    pipe = pool.give(job)
+    assert pipe.recv() == (True, None)
+    (process,) = pool._processes.values()
+    pipe.close()  # from now on it ends by itself
+    until = time.monotonic() + 30
+    while not (job.folder / "ending").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    pool.close()
+    assert process.exitcode == 0 and capfd.readouterr().err == ""
 
 
 def test_dask_loses_and_doubles_nothing_when_workers_die(toys):
