@@ -94,13 +94,16 @@ class PlanConfig:
 
     stretch_s: float = 8.0  # pictures held in memory at once; also one row of `segments`
     whole_s: float = 40.0  # films up to this length are looked at whole
-    candidates: int = 120  # stretches of longer films that are considered, spread over their length
-    most_stretches: int = 40  # looked at
-    least_stretches: int = 5
+    part_s: float = 6.0  # of longer films, parts of this length are looked at
+    candidates: int = 120  # parts that are considered, spread over the film
+    most_parts: int = 50  # looked at
+    least_parts: int = 5
     sure_s: float = 0.019  # uncertainty (10 ms besides the floor) at which a long film needs no further look
-    min_voiced: float = 0.25  # share of a stretch that carries sound, under which it is passed over
-    max_quieter_db: float = 25.0  # than the loudest stretch so far
-    min_change_db: float = 6.0  # between quiet and loud parts of a stretch: speech pauses, a noise does not
+    max_key_s: float = 12.0  # a part begins at a key frame up to so much earlier: what lies between would be decoded anyway
+    listen_s: float = 3.0  # in the middle of a part, for speech
+    min_voiced: float = 0.25  # share of that time that carries sound, under which the part is passed over
+    max_quieter_db: float = 25.0  # than the loudest part so far
+    min_change_db: float = 6.0  # between its quiet and loud moments: speech pauses, a noise does not
 
 
 @dataclass(frozen=True)

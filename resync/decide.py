@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import theilslopes
 
 from . import curve as curves
 from .config import FPS, HOP_S, CurveConfig, DecideConfig
@@ -214,6 +213,8 @@ def _drift(segments: tuple[Segment, ...], config: DecideConfig) -> Line | None:
     times, delays = _told(segments)
     if len(delays) < config.min_drift_segments:
         return None
+    from scipy.stats import theilslopes
+
     slope, offset, _, _ = theilslopes(delays, times)
     residual = np.percentile(np.abs(delays - offset - slope * times), 75)  # a median would let nearly half disagree
     return Line(float(offset), float(slope)) if residual < config.max_spread_s / 2 else None

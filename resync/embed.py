@@ -12,7 +12,8 @@ from .config import WINDOW_FRAMES, WINDOW_HOPS
 from .errors import DeviceError
 from .model import ICSyncNet
 
-BATCH = {"cpu": 64, "cuda": 1024}  # windows at once; on a processor more costs memory and gains nothing
+BATCH = {"cpu": 64, "cuda": 1024}  # most windows at once; on a processor more costs memory and gains nothing
+WINDOW_BYTES = 4 * 2**20  # of a card's memory that one window may take, of which 1.2 MiB are three maps of the first layer
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -81,6 +82,12 @@ def _on_device(net: ICSyncNet, array: np.ndarray) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
+def batch_size(device: torch.device) -> int:
+    """Windows at once: on a card no more than half of its free memory holds."""
+    most = BATCH[device.type]
+    return most if device.type == "cpu" else max(1, min(most, torch.cuda.mem_get_info(device)[0] // 2 // WINDOW_BYTES))
+
+
 def _batches(embed, stacks: torch.Tensor) -> np.ndarray:
-    size = BATCH[stacks.device.type]
+    size = batch_size(stacks.device)
     return torch.cat([embed(stacks[i : i + size]) for i in range(0, len(stacks), size)]).cpu().numpy()

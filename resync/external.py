@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import correlate
 
 from .config import HOP_S, SAMPLE_RATE
 from .errors import MediaError, OutputError, RemuxError
@@ -76,6 +75,8 @@ def match(film: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """
     if not len(film) or not len(other):
         return 0.0, 0.0
+    from scipy.signal import correlate
+
     total = sum(correlate(a - a.mean(), b - b.mean(), method="fft") for a, b in zip(film.T, other.T))
     best = int(np.argmax(total))
     far = np.abs(np.arange(len(total)) - best) * HOP_S > APART_S

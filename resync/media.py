@@ -194,7 +194,7 @@ def key_frame(path: str | Path, at_s: float, *, max_side: int = MediaConfig.max_
     with _opened(path) as container:
         stream, zero = _required_picture(container, path), _zero(container)
         _seek(container, zero, at_s)
-        for own_s, picture in _decoded(container, stream, av.VideoFrame):
+        for own_s, picture in _decoded(container, stream, av.VideoFrame, threads="NONE"):  # others would decode what follows
             shown_s = float(own_s - zero)
             tick = math.ceil((shown_s - _TICK_TOLERANCE_S) * FPS)
             return Frame(tick, tick / FPS, shown_s, Converter(max_side)(picture))
@@ -347,13 +347,15 @@ def _packets(container, stream) -> Iterator[av.Packet]:
             continue
 
 
-def _decoded(container, stream, kind: type[_AnyFrame], skip_before_s: float = -math.inf) -> Iterator[tuple[Fraction, _AnyFrame]]:
+def _decoded(
+    container, stream, kind: type[_AnyFrame], skip_before_s: float = -math.inf, threads: str = "AUTO"
+) -> Iterator[tuple[Fraction, _AnyFrame]]:
     """(time in s, frame) of frames with a timestamp, in order of decoding; packets that cannot be decoded are left out.
 
     Times are the file's own. Packets that end before skip_before_s are not decoded at all. Raises
     the decoder's last error when there was nothing but errors.
     """
-    stream.thread_type = "AUTO"
+    stream.thread_type = threads
     error, found = None, False
     for packet in _packets(container, stream):
         if packet.pts is not None and packet.duration:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.fft import rfft
-from scipy.signal import get_window
 
 from .config import SAMPLE_RATE, WINDOW_HOPS, MelConfig
 
@@ -17,6 +16,8 @@ def log_mel(sound: np.ndarray, config: MelConfig = MelConfig()) -> np.ndarray:
     Frame t is centred on sample (t + 1/2) * hop, so WINDOW_HOPS frames from t on span exactly
     the 0.2 s that begin at t * 10 ms.
     """
+    from scipy.signal import get_window  # slow to import, and by now something else goes on
+
     count = len(sound) // config.hop
     pad = (config.window - config.hop) // 2
     padded = np.pad(np.asarray(sound, np.float32), (pad, config.window))

@@ -54,8 +54,7 @@ class OnnxNet:
 
     def _batches(self, run: Callable, inputs: np.ndarray, kind: type) -> np.ndarray:
         parts = (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
-        done = [run(None, {INPUT: np.ascontiguousarray(part, kind)})[0] for part in parts]
-        return np.concatenate(done) if done else np.empty((0, self.dimensions.embedding), np.float32)
+        return np.concatenate([run(None, {INPUT: np.ascontiguousarray(part, kind)})[0] for part in parts])
 
 
 def _session(model: onnx.ModelProto, threads: int) -> Callable:

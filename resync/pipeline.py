@@ -104,11 +104,11 @@ def examine(film: Film, config: Config = Config(), progress: Callable[[Progress]
     engine = load_engine(config)
     found: list[Stretch] = []
     moments: tuple[Moment, ...] = ()
-    done_s = 0.0
+    done_s, long = 0.0, is_long(film.info, config.plan)
     chosen = chosen_parts(film, engine.detector, config.plan)
     # In rounds, because while the answer is not known to be sure no more should be begun than is needed anyway.
-    while not (found and _is_sure(found, config)) and (first := next(chosen, None)):
-        for look in looks(engine, film, chain([first], islice(chosen, config.plan.least_stretches - 1)), config):
+    while not (long and found and _is_sure(found, config)) and (first := next(chosen, None)):
+        for look in looks(engine, film, chain([first], islice(chosen, config.plan.least_parts - 1)), config):
             stretch = score_look(engine, film.sound, look, config)
             found.append(stretch)
             moments = kept(moments + stretch.moments)
@@ -117,6 +117,8 @@ def examine(film: Film, config: Config = Config(), progress: Callable[[Progress]
                 progress(Progress(done_s, _planned_s(film.info, config)))
     parts = _in_order(found)
     decision = decide(Scores.join(parts), parts, config.decide, config.curve) if parts else _nothing(film.info)
+    if decision.verdict == "undecided" and long:
+        decision = replace(decision, reasons=(*decision.reasons, "only parts of this film were looked at; try --exhaustive"))
     faces = sum(f.faces for f in found)
     report = _report(film.info, film.sound, decision, parts, faces, engine, config, time.monotonic() - began)
     return Evidence(report, config, film.info, film.sound, decision, tuple(parts), most_telling(moments, decision))
@@ -292,7 +294,7 @@ def _in_order(found: list[Stretch]) -> list[Scores]:
 def _planned_s(info: MediaInfo, config: Config) -> float:
     """Seconds of film that will be looked at, of long ones at least."""
     start, end = extent(info)
-    return config.plan.least_stretches * config.plan.stretch_s if is_long(info, config.plan) else end - start
+    return config.plan.least_parts * config.plan.part_s if is_long(info, config.plan) else end - start
 
 
 def _is_sure(found: list[Stretch], config: Config) -> bool:

@@ -1,6 +1,6 @@
 """Which parts of a film are looked at, and in which order.
 
-Short films are looked at whole. Of long ones some stretches will do: where somebody speaks and a face is seen, spread
+Short films are looked at whole. Of long ones some parts will do: where somebody speaks and a face is seen, spread
 over the whole length, until the answer is sure. What is passed over is neither decoded nor read.
 """
 
@@ -32,7 +32,7 @@ def extent(info: MediaInfo) -> tuple[float, float]:
 def chosen_parts(film: Film, detector: Detector, config: PlanConfig = PlanConfig()) -> Iterator[tuple[float, float]]:
     """The parts to look at, (start, end) in s, for as long as they are asked for.
 
-    Where fewer than `least_stretches` promise anything, those that promise nothing fill up the number, so that
+    Where fewer than `least_parts` promise anything, those that promise nothing fill up the number, so that
     "no face" is only said of what was looked at.
     """
     if not is_long(film.info, config):
@@ -47,45 +47,46 @@ def chosen_parts(film: Film, detector: Detector, config: PlanConfig = PlanConfig
             left.append(start)
             continue
         part = _fitted(begin, start, taken, config)
-        if part[1] - part[0] < config.stretch_s / 2:
+        if part[1] - part[0] < config.part_s / 2:
             continue  # its neighbours, begun at earlier key frames, have had it
         taken.append(part)
         yield part
-        if len(taken) == config.most_stretches:
+        if len(taken) == config.most_parts:
             return
-    for start in left[: max(0, config.least_stretches - len(taken))]:
-        yield start, start + config.stretch_s
+    for start in left[: max(0, config.least_parts - len(taken))]:
+        yield start, start + config.part_s
 
 
 def _fitted(key: float, start: float, taken: list[tuple[float, float]], config: PlanConfig) -> tuple[float, float]:
-    """A stretch that begins at the key frame before `start`, or later where that would overlap those taken."""
+    """A part that begins at the key frame before `start`, or later where that would overlap those taken."""
     low = max((end for begin, end in taken if begin <= start), default=key)
-    high = min((begin for begin, _ in taken if begin > start), default=start + config.stretch_s)
-    begin = key if key >= low else max(low, min(start, high - config.stretch_s))
-    return begin, min(begin + config.stretch_s, high)
+    high = min((begin for begin, _ in taken if begin > start), default=start + config.part_s)
+    begin = key if key >= low else max(low, min(start, high - config.part_s))
+    return begin, min(begin + config.part_s, high)
 
 
 def spread(start: float, end: float, config: PlanConfig = PlanConfig()) -> list[float]:
-    """Where stretches could begin, in s: any first few already cover the whole length (van der Corput order).
+    """Where parts could begin, in s: any first few already cover the whole length (van der Corput order).
 
     That is what tells drift from a constant delay.
     """
-    count = max(2, min(config.candidates, int((end - start) // config.stretch_s)))
-    room = (end - start - config.stretch_s) / (count - 1)
+    count = max(2, min(config.candidates, int((end - start) // config.part_s)))
+    room = (end - start - config.part_s) / (count - 1)
     return [start + i * room for i in sorted(range(count), key=lambda i: int(f"{i:016b}"[::-1], 2))]
 
 
 def _promising(film: Film, start: float, detector: Detector, ears: _Ears, config: PlanConfig) -> float | None:
-    """Where to begin for a stretch near `start`, None where nobody speaks or no face is seen there.
+    """Where to begin for a part near `start`, None where nobody speaks or no face is seen there.
 
     The face is looked for in the key frame before `start`, which is also the cheapest place to begin.
     """
-    if not ears.hear(film.sound.read(start, start + config.stretch_s)):
+    middle = start + config.part_s / 2
+    if not ears.hear(film.sound.read(middle - config.listen_s / 2, middle + config.listen_s / 2)):
         return None
     frame = film.glance(start)
     if frame is None or not len(detector(frame.picture).scores):
         return None
-    return frame.time_s if 0 <= start - frame.time_s <= config.stretch_s else start
+    return frame.time_s if 0 <= start - frame.time_s <= config.max_key_s else start
 
 
 class _Ears:

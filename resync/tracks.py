@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import median_filter
-from scipy.optimize import linear_sum_assignment
-from scipy.signal import savgol_filter
 
 from .config import FPS, FaceConfig
 from .faces import Detector, Faces, iou
@@ -134,6 +132,8 @@ def smooth(at: np.ndarray, landmarks: np.ndarray, frames: np.ndarray) -> np.ndar
     Median of three finds against outliers, linear interpolation, then Savitzky-Golay: raw
     landmarks jitter by pixels, which a lip network would take for speech.
     """
+    from scipy.signal import savgol_filter  # a quarter of a second, during which pictures are being decoded
+
     marks = median_filter(landmarks, size=(3, 1, 1), mode="nearest").reshape(len(at), -1)
     dense = np.stack([np.interp(frames, at, column) for column in marks.T], 1)
     window = min(11, len(frames) // 2 * 2 - 1)
@@ -144,6 +144,8 @@ def smooth(at: np.ndarray, landmarks: np.ndarray, frames: np.ndarray) -> np.ndar
 
 def _extend(chains: list[_Chain], frame: int, faces: Faces, config: FaceConfig) -> list[_Chain]:
     """Add the finds of one frame to the chains they overlap best; return chains newly begun."""
+    from scipy.optimize import linear_sum_assignment
+
     taken = set()
     if chains and len(faces.scores):
         score = iou(np.stack([c.boxes[-1] for c in chains]), faces.boxes)

@@ -66,6 +66,12 @@ def test_devices():
         assert "\n" not in str(error.value), name
 
 
+@pytest.mark.parametrize("free, size", [(80 * 2**30, 1024), (2**30, 128), (1, 1)])
+def test_batches_are_sized_to_the_card(monkeypatch, free, size):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 * 2**30))
+    assert embed.batch_size(torch.device("cuda")) == size and embed.batch_size(torch.device("cpu")) == embed.BATCH["cpu"]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
 def test_cuda_agrees_with_cpu(net):
     import copy

@@ -1,5 +1,7 @@
 """The whole way on self-made and real clips: found, moved, kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,8 +61,6 @@ def test_no_face_and_no_speech_are_undecided_with_a_reason(no_face, mute, tmp_pa
 
 
 def test_force_takes_the_best_delay_and_says_so(delayed_clip, tmp_path):
-    from dataclasses import replace
-
     config = Config()
     strict = replace(config, decide=replace(config.decide, min_certainty=1.1))
     report, written = fix(delayed_clip(200), tmp_path / "out.mp4", strict)
@@ -88,8 +88,6 @@ def test_another_voice_is_refused(delayed_clip, ffmpeg, tmp_path):
 
 
 def test_small_stretches_give_the_same_answer(delayed_clip):
-    from dataclasses import replace
-
     config = Config()
     small = replace(config, plan=replace(config.plan, stretch_s=2.0))
     report = analyze(delayed_clip(200), small)
@@ -98,12 +96,10 @@ def test_small_stretches_give_the_same_answer(delayed_clip):
 
 
 def test_long_films_are_sampled_over_their_length(delayed_clip, ffmpeg, tmp_path):
-    from dataclasses import replace
-
     film = tmp_path / "film.mp4"
     ffmpeg("-stream_loop", 5, "-i", delayed_clip(200), "-c", "copy", film)
     config = Config()
-    sampled = replace(config, plan=replace(config.plan, whole_s=10, stretch_s=4, most_stretches=6, least_stretches=2, sure_s=0.015))
+    sampled = replace(config, plan=replace(config.plan, whole_s=10, stretch_s=4, part_s=4, most_parts=6, least_parts=2, sure_s=0.015))
     report = analyze(film, sampled)
     assert report.duration_s > 25 and report.analysed_s < 25
     assert report.audio_delay_ms == pytest.approx(200, abs=FRAME_MS)
@@ -177,8 +173,6 @@ def test_real_clips_move_with_their_sound(real_clips, ffmpeg, tmp_path):
 @pytest.fixture(scope="module")
 def drifting(tmp_path_factory):
     """42 s of speech whose sound begins 60 ms early and gets 200 ms a minute later."""
-    from dataclasses import replace
-
     from resync.synth import SOUND_RATE, talking_clip, write_clip
 
     clip = talking_clip(42, seed=4, size=(200, 200))
@@ -200,3 +194,22 @@ def test_drift_is_refused_until_asked_for_and_then_mended(drifting, tmp_path):
     after = analyze(target)
     assert after.verdict in ("in_sync", "out_of_sync") and abs(after.audio_delay_ms) < FRAME_MS
     assert abs(after.drift_ms_per_min) < 40
+
+
+def test_of_a_long_film_that_is_undecided_all_can_be_looked_at(no_face):
+    part = replace(Config(), plan=replace(Config().plan, whole_s=2, part_s=1, least_parts=2))
+    report = analyze(no_face, part)
+    assert report.verdict == "undecided" and "--exhaustive" in report.reasons[-1] and report.analysed_s < report.duration_s / 1.5
+    assert not any("--exhaustive" in reason for reason in analyze(no_face).reasons)
+
+
+def test_exhaustive_looks_at_everything(delayed_clip):
+    from click.testing import CliRunner
+
+    from resync.cli import main, make_config
+
+    options = {"range_s": 1.0, "detector": "auto", "audio_track": 1, "device": "auto", "weights": None}
+    assert make_config(exhaustive=True, **options).plan.whole_s == float("inf")
+    assert make_config(exhaustive=False, **options) == Config()
+    done = CliRunner().invoke(main, ["check", "--exhaustive", "--json", str(delayed_clip(200))])
+    assert done.exit_code == 0 and '"out_of_sync"' in done.stdout
