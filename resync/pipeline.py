@@ -298,8 +298,11 @@ def _planned_s(info: MediaInfo, config: Config) -> float:
 
 
 def _is_sure(found: list[Stretch], config: Config) -> bool:
+    """Whether a film of which these stretches were looked at needs no further look; a drift's slope takes some more of them."""
     ordered = _in_order(found)
     decision = decide(Scores.join(ordered), ordered, config.decide, config.curve)
+    if decision.verdict == "drift":
+        return len(found) >= 2 * config.plan.least_parts
     return decision.uncertainty_s is not None and decision.uncertainty_s <= config.plan.sure_s
 
 
