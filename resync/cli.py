@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from .errors import ResyncError
 if TYPE_CHECKING:
     from .many import Many
     from .report import Outcome
+
+# NumPy's products here are small, and OpenBLAS's threads would go on spinning for a tenth of a second after each.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 UNDECIDED, OVER = 3, 4
 MANY = ("recursive", "jobs", "skip_done", "shard", "dask", "as_json", "as_csv", "quiet")  # options; the fields of many.Many

@@ -110,7 +110,7 @@ def examine(film: Film, config: Config = Config(), progress: Callable[[Progress]
     while not (long and found and _is_sure(found, config)) and (first := next(chosen, None)):
         for look in looks(engine, film, chain([first], islice(chosen, config.plan.least_parts - 1)), config):
             stretch = score_look(engine, film.sound, look, config)
-            found.append(stretch)
+            found.append(stretch._replace(moments=()))  # those of hours would fill the memory
             moments = kept(moments + stretch.moments)
             done_s += len(look.ticks) / FPS
             if progress:
