@@ -25,6 +25,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `resync.cli` does, for the stages
 
 from films import LENGTHS, SIZES, film  # noqa: E402
 from stages import Stopwatch, stages  # noqa: E402
@@ -164,7 +165,8 @@ def _ratio(ours: list[float] | None, floor: list[float] | None) -> str:
 def commit() -> str:
     """The commit that is measured, with a + where files were changed since."""
     run = lambda *a: subprocess.run(["git", "-C", HERE, *a], capture_output=True, text=True).stdout.strip()  # noqa: E731
-    return run("rev-parse", "--short", "HEAD") + ("+" if run("status", "--porcelain", "--untracked-files=no") else "")
+    changed = run("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)benchmarks/history.jsonl")
+    return run("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
 def machine() -> str:

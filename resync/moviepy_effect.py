@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from moviepy import AudioClip, Effect, VideoClip
@@ -64,9 +65,10 @@ def analyze_clip(clip: VideoClip, config: Config = Config()) -> Report:
 
 @dataclass(frozen=True)
 class ClipSound(Sound):
-    """The sound of a clip, read as that of a file is."""
+    """The sound of a clip, read as that of a file is, by one thread at a time: moviepy's readers keep their place."""
 
     clip: AudioClip = field(kw_only=True)
+    turn: Lock = field(default_factory=Lock, kw_only=True, repr=False, compare=False)
 
     def read(self, start_s: float, end_s: float) -> np.ndarray:
         """Mono float32 at SAMPLE_RATE, silence where there is none."""
@@ -75,7 +77,8 @@ class ClipSound(Sound):
         start, count = round(start_s * SAMPLE_RATE), round((end_s - start_s) * SAMPLE_RATE)
         first = math.floor((start - settle) / SAMPLE_RATE)  # whole seconds, so that both rates begin on the same sample
         last = math.ceil((start + count + settle) / SAMPLE_RATE)
-        samples = samples_of(self.clip, np.arange(first * rate, last * rate) / rate)
+        with self.turn:
+            samples = samples_of(self.clip, np.arange(first * rate, last * rate) / rate)
         mono = samples.mean(1).astype(np.float32)
         begin = start - first * SAMPLE_RATE
         return resample_poly(mono, SAMPLE_RATE, rate)[begin : begin + count]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -108,13 +108,15 @@ def examine(film: Film, config: Config = Config(), progress: Callable[[Progress]
     chosen = chosen_parts(film, engine.detector, config.plan)
     # In rounds, because while the answer is not known to be sure no more should be begun than is needed anyway.
     while not (long and found and _is_sure(found, config)) and (first := next(chosen, None)):
-        for look in looks(engine, film, chain([first], islice(chosen, config.plan.least_parts - 1)), config):
-            stretch = score_look(engine, film.sound, look, config)
-            found.append(stretch._replace(moments=()))  # those of hours would fill the memory
-            moments = kept(moments + stretch.moments)
-            done_s += len(look.ticks) / FPS
-            if progress:
-                progress(Progress(done_s, _planned_s(film.info, config)))
+        some = chain([first], islice(chosen, config.plan.least_parts - 1))
+        with closing(looks(engine, film, some, config)) as seen:
+            for look in seen:
+                stretch = score_look(engine, film.sound, look, config)
+                found.append(stretch._replace(moments=()))  # those of hours would fill the memory
+                moments = kept(moments + stretch.moments)
+                done_s += len(look.ticks) / FPS
+                if progress:
+                    progress(Progress(done_s, _planned_s(film.info, config)))
     parts = _in_order(found)
     decision = decide(Scores.join(parts), parts, config.decide, config.curve) if parts else _nothing(film.info)
     if decision.verdict == "undecided" and long:
@@ -209,7 +211,7 @@ def load_engine(config: Config) -> Engine:
     return Engine(detector, load_net(path, config.device, threads), f"{path.name}:{weights.digest(path)[:12]}")
 
 
-def looks(engine: Engine, film: Film, parts: Iterable[tuple[float, float]], config: Config) -> Iterator[Look]:
+def looks(engine: Engine, film: Film, parts: Iterable[tuple[float, float]], config: Config) -> Generator[Look, None, None]:
     """Look at parts of a film for mouths, in runs of pictures short enough for the memory; runs under one window are left out.
 
     Pictures are decoded, and faces looked for, in threads of their own.

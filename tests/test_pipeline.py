@@ -103,6 +103,7 @@ def test_long_films_are_sampled_over_their_length(delayed_clip, ffmpeg, tmp_path
     report = analyze(film, sampled)
     assert report.duration_s > 25 and report.analysed_s < 25
     assert report.audio_delay_ms == pytest.approx(200, abs=FRAME_MS)
+    assert report.audio_delay_ms == pytest.approx(analyze(film).audio_delay_ms, abs=10), "as of all of it"
     assert max(s.end_s for s in report.segments) > 12
 
 
