@@ -74,5 +74,6 @@ def joined(device: str = "auto"):
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Ranks(rank, world, chosen)
+        dist.barrier()  # one that ends while others are still at it may be aborted by its own threads
     finally:
         dist.destroy_process_group()
