@@ -34,6 +34,15 @@ from resync.remux import shift_sound  # noqa: E402
 
 LARGEST_COPY = 3e9  # bytes; larger films are not written, the disk would be all that is measured
 LONGEST_DECODE_S = 120.0  # longer films are not decoded whole
+# A process inherits the peak of the one that started it, so a small one has to.
+LAUNCHER = """
+import resource, subprocess, sys, time
+began = time.perf_counter()
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(code)
+"""
 NAMES = [f"{size}-{length}" for size in SIZES for length in LENGTHS]
 
 
@@ -77,15 +86,13 @@ def measured(name: str, path: Path) -> dict:
 
 def command(*arguments) -> dict:
     """A command of resync, in a process of its own."""
-    began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "resync", *map(str, arguments)], cwd=HERE.parent, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise click.ClickException(f"resync ended with {process.returncode}")
+    run = [sys.executable, "-c", LAUNCHER, sys.executable, "-m", "resync", *map(str, arguments)]
+    done = subprocess.run(run, cwd=HERE.parent, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise click.ClickException(f"resync ended with {done.returncode}")
+    wall, processor, peak = map(float, done.stdout.split())
     unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss
-    return {"seconds": [round(wall, 2), round(used.ru_utime + used.ru_stime, 2)], "peak_mib": used.ru_maxrss // unit}
+    return {"seconds": [round(wall, 2), round(processor, 2)], "peak_mib": round(peak / unit)}
 
 
 def decoding(path: Path, spans: list[tuple[float, float | None]]) -> list[float]:
