@@ -1,6 +1,6 @@
 """What `resync check` costs, stage by stage and as a whole, against what cannot be done without: decoding, and copying packets.
 
-    python benchmarks/run.py                         every film: hours of work and 30 GB of films
+    python benchmarks/run.py                         every film: some ten minutes, and 28 GB of films made first
     python benchmarks/run.py 1080p-10s 1080p-60s     these
 
 Prints tables and appends one line for each film to benchmarks/history.jsonl. Films are made once, below --films.

@@ -26,7 +26,7 @@ from av.stream import Disposition
 
 from resync.config import FPS, SAMPLE_RATE, MediaConfig
 from resync.errors import MediaError
-from resync.pictures import Converter, Picture
+from resync.pictures import Converter, Picture, turns_of
 
 _AnyStream = TypeVar("_AnyStream", bound=av.stream.Stream)
 _AnyFrame = TypeVar("_AnyFrame", av.VideoFrame, av.AudioFrame)
@@ -303,7 +303,7 @@ def _start_s(stream: av.stream.Stream, zero: Fraction) -> float:
 
 def _video_info(container, stream, zero: Fraction, file_duration: float) -> VideoInfo:
     start, duration = _span(stream, zero, file_duration)
-    rotation = next((_rotation(frame) for _, frame in _decoded(container, stream, av.VideoFrame)), 0)
+    rotation = next((90 * turns_of(frame) for _, frame in _decoded(container, stream, av.VideoFrame)), 0)
     width, height = stream.width, stream.height
     if rotation % 180:
         width, height = height, width
@@ -424,11 +424,6 @@ def _pictures(path: str | Path, from_s: float) -> Iterator[tuple[av.VideoFrame, 
     if held is not None:
         duration = getattr(held, "duration", None)  # PyAV 15 and later
         yield held, held_s, held_s + (float(duration * held.time_base) if duration else lasts_s)
-
-
-def _rotation(frame: av.VideoFrame) -> int:
-    """Turns that make the picture upright, degrees counter-clockwise, a multiple of 90."""
-    return round(frame.rotation / 90) % 4 * 90
 
 
 # --- sound ---------------------------------------------------------------------------------------

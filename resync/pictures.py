@@ -154,7 +154,7 @@ class Converter:
         if self._size is None:
             shrink = min(1.0, self._max_side / max(frame.width, frame.height))
             self._size = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
-        turns = round(frame.rotation / 90) % 4
+        turns = turns_of(frame)
         if self._fits(frame):
             return YuvPicture(frame, turns, self._reformatter)
         return _in_colour(frame, turns, self._scaler, self._size)
@@ -167,6 +167,11 @@ class Converter:
         """
         same = (frame.width, frame.height) == self._size and frame.width % 2 == frame.height % 2 == 0
         return same and frame.format.name in _PLANAR and all(plane.line_size > 0 for plane in frame.planes)
+
+
+def turns_of(frame: av.VideoFrame) -> int:
+    """Quarters counter-clockwise that make a decoded frame upright."""
+    return round(frame.rotation / 90) % 4
 
 
 def _in_colour(frame: av.VideoFrame, turns: int, reformatter: VideoReformatter, size: tuple[int, int] | None = None) -> ArrayPicture:
