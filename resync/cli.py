@@ -20,6 +20,7 @@ from .errors import ResyncError
 
 if TYPE_CHECKING:
     from .many import Many
+    from .partfile import Overwrite
     from .report import Outcome
 
 # NumPy's products here are small, and OpenBLAS's threads would go on spinning for a tenth of a second after each.
@@ -135,16 +136,27 @@ def talk_options(command: Callable) -> Callable:
     return command
 
 
+def overwrite_options(command: Callable) -> Callable:
+    """What may be replaced; the command gets both options as one `overwrite`."""
+
+    @wraps(command)
+    def collected(overwrite: bool, overwrite_media: bool, **given):
+        from .partfile import Overwrite
+
+        return command(overwrite=Overwrite.ANY if overwrite_media else Overwrite(overwrite), **given)
+
+    for option in (
+        click.option("--overwrite-media", is_flag=True, help="Overwrite an output even if it is a media file that resync did not write."),
+        click.option("-y", "--overwrite", is_flag=True, help="Overwrite an output that exists."),
+    ):
+        collected = option(collected)
+    return collected
+
+
 def write_options(command: Callable) -> Callable:
     """Options shared by everything that writes a video."""
-    for option in (
-        click.option("-y", "--overwrite", is_flag=True, help="Overwrite outputs that exist."),
-        click.option(
-            "--reencode-audio", is_flag=True, help="Bake the move into the samples, for players and editors that ignore start times."
-        ),
-    ):
-        command = option(command)
-    return command
+    words = "Bake the move into the samples, for players and editors that ignore start times."
+    return overwrite_options(click.option("--reencode-audio", is_flag=True, help=words)(command))
 
 
 @main.command()
@@ -208,7 +220,7 @@ def fix(
     export_audio: Path | None,
     audio: Path | None,
     plot: Path | None,
-    overwrite: bool,
+    overwrite: Overwrite,
     reencode_audio: bool,
     many: Many,
     **analysis,
@@ -242,7 +254,7 @@ def fix(
 @click.option("--ms", "shift_ms", type=float, required=True, metavar="N", help="Play the sound N ms later (earlier if negative).")
 @click.option("-q", "--quiet", is_flag=True, help="No talk.")
 @write_options
-def shift(source: Path, target: Path, shift_ms: float, quiet: bool, overwrite: bool, reencode_audio: bool) -> None:
+def shift(source: Path, target: Path, shift_ms: float, quiet: bool, overwrite: Overwrite, reencode_audio: bool) -> None:
     """Move the sound by hand, with no analysis.
 
     Example: resync shift in.mp4 out.mp4 --ms -120
@@ -313,7 +325,7 @@ def plot(source: Path, target: Path, audio: Path | None, as_json: bool, quiet: b
 @click.option("--seconds", type=click.FloatRange(0.5, 120), default=PreviewConfig.seconds, show_default=True, help="Length of each half.")
 @analysis_options
 @talk_options
-@click.option("-y", "--overwrite", is_flag=True, help="Overwrite an output that exists.")
+@overwrite_options
 def preview(
     source: Path,
     target: Path,
@@ -322,7 +334,7 @@ def preview(
     audio: Path | None,
     as_json: bool,
     quiet: bool,
-    overwrite: bool,
+    overwrite: Overwrite,
     **analysis,
 ) -> None:
     """Write some seconds of IN twice to OUT: as they are, then with the sound moved, with the curve drawn in.

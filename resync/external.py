@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from .config import HOP_S, SAMPLE_RATE
 from .errors import MediaError, OutputError, RemuxError
 from .media import AudioInfo, MediaInfo, probe, read_sound
 from .mels import log_mel
-from .partfile import part_file
+from .partfile import MARKER, Overwrite, part_file
 from .remux import check_target, ffmpeg_exe, sound_filter
 
 BANDS = 8  # of the onsets by which two recordings are compared
@@ -91,7 +91,7 @@ def _chunks(info: MediaInfo, track: int) -> Iterator[np.ndarray]:
         yield read_sound(info.path, start_s=i * CHUNK_S, end_s=min((i + 1) * CHUNK_S, end), rate=SAMPLE_RATE, track=track)
 
 
-def check_sound_target(src: str | Path, dst: str | Path, overwrite: bool = False) -> None:
+def check_sound_target(src: str | Path, dst: str | Path, overwrite: Overwrite | bool = Overwrite.NEVER) -> None:
     """Raise OutputError when `dst` is no kind of sound file that soundfile writes, or where `remux.check_target` does."""
     import soundfile
 
@@ -102,7 +102,14 @@ def check_sound_target(src: str | Path, dst: str | Path, overwrite: bool = False
 
 @contextmanager
 def exported_sound(
-    src: str | Path, track: int, dst: str | Path, shift_ms: float, *, tempo: float = 1.0, length_s: float, overwrite: bool = False
+    src: str | Path,
+    track: int,
+    dst: str | Path,
+    shift_ms: float,
+    *,
+    tempo: float = 1.0,
+    length_s: float,
+    overwrite: Overwrite | bool = Overwrite.NEVER,
 ) -> Iterator[None]:
     """Write track `track` (from 0) of `src` to the sound file `dst`: `shift_ms` later, `tempo` as fast, `length_s` long.
 
@@ -133,6 +140,8 @@ def _write_sound(command: list[str], sound: AudioInfo, part: Path, src: str | Pa
     try:
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
             with soundfile.SoundFile(part, "w", sound.sample_rate, sound.channels, subtype) as out:
+                with suppress(soundfile.LibsndfileError):  # not every kind of file holds it
+                    out.software = MARKER
                 assert run.stdout is not None  # a pipe, as asked for
                 while block := run.stdout.read(4 * sound.channels * sound.sample_rate):
                     out.write(np.frombuffer(block, np.float32).reshape(-1, sound.channels))

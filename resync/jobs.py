@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from . import __version__
 from .config import Config
 from .errors import ResyncError
+from .partfile import Overwrite
 from .report import Outcome
 
 
@@ -20,12 +21,12 @@ class Job(NamedTuple):
 
     source: Path
     target: Path | None = None
-    overwrite: bool = False
+    overwrite: Overwrite = Overwrite.NEVER
     was_there: bool = False
 
     def again(self) -> Job:
         """For a second try: what the first one may have written before it died does not stand in the way."""
-        return self._replace(overwrite=self.overwrite or not self.was_there)
+        return self if self.was_there else self._replace(overwrite=Overwrite.ANY)
 
     def failed(self, why: str) -> Outcome:
         """The outcome of a job that did not come to an end."""

@@ -22,6 +22,7 @@ from .errors import OutputError
 from .inputs import find, targets
 from .jobs import Job, Work
 from .ledger import Ledger
+from .partfile import Overwrite
 from .report import Outcome
 
 SEVERITY = (0, 4, 3, 1)  # of many files, the worst code is the exit code
@@ -53,7 +54,7 @@ def to_check(files: tuple[Path, ...], many: Many) -> list[Job]:
     return _placed([Job(one.path) for one in find(files, many.recursive) if many.shard is None or one.in_share(*many.shard)], many)
 
 
-def to_fix(files: tuple[Path, ...], folder: Path | None, many: Many, overwrite: bool) -> list[Job]:
+def to_fix(files: tuple[Path, ...], folder: Path | None, many: Many, overwrite: Overwrite) -> list[Job]:
     """A job for IN OUT, or for every IN of this share with its output in `folder`, which is made.
 
     Raises click.UsageError, MediaError, and OutputError where two inputs would write one output.

@@ -28,6 +28,7 @@ from .film import Film, open_film
 from .media import Frame, MediaInfo, Tick, picture_phase, require_video
 from .mels import log_mel, speech_mask
 from .net import Net, load_net
+from .partfile import Overwrite
 from .pictures import Picture
 from .plan import chosen_parts, extent, is_long
 from .plot import check_plot, drawn
@@ -82,7 +83,7 @@ def analyze(
     *,
     audio: str | Path | None = None,
     plot: str | Path | None = None,
-    overwrite: bool = False,
+    overwrite: Overwrite | bool = Overwrite.NEVER,
 ) -> Report:
     """Find how late or early the sound of a talking-face video is.
 
@@ -136,7 +137,7 @@ def fix(
     audio: str | Path | None = None,
     export: str | Path | None = None,
     plot: str | Path | None = None,
-    overwrite: bool = False,
+    overwrite: Overwrite | bool = Overwrite.NEVER,
     force: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Report, Remuxed | None]:
@@ -188,7 +189,9 @@ def _move(report: Report, fix_drift: bool) -> tuple[float | None, float]:
     return report.shift_ms, 1.0
 
 
-def _exported(evidence: Evidence, export: str | Path | None, shift_ms: float, tempo: float, overwrite: bool) -> AbstractContextManager:
+def _exported(
+    evidence: Evidence, export: str | Path | None, shift_ms: float, tempo: float, overwrite: Overwrite | bool
+) -> AbstractContextManager:
     """The sound alone as a file, if it is asked for, named once the film is written."""
     if export is None:
         return nullcontext()
@@ -196,7 +199,7 @@ def _exported(evidence: Evidence, export: str | Path | None, shift_ms: float, te
     return exported_sound(sound.path, sound.track, export, shift_ms, tempo=tempo, length_s=length_s, overwrite=overwrite)
 
 
-def _plotted(evidence: Evidence, plot: str | Path | None, overwrite: bool) -> AbstractContextManager:
+def _plotted(evidence: Evidence, plot: str | Path | None, overwrite: Overwrite | bool) -> AbstractContextManager:
     """The picture of the evidence, if it is asked for, named once the body is done."""
     return nullcontext() if plot is None else drawn(evidence, plot, overwrite)
 

@@ -18,7 +18,7 @@ from .config import FPS, HOP_S, WINDOW_FRAMES
 from .curve import Scores, at_delay, over_time, seen_at_all
 from .errors import OutputError
 from .evidence import Evidence, Moment
-from .partfile import part_file
+from .partfile import Overwrite, part_file
 from .remux import check_target
 from .report import Report, headline
 
@@ -35,7 +35,7 @@ JOIN_S = 0.5  # stretches nearer than this are drawn as one
 BLACK, ORANGE, GREEN, BLUE, RED = "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00"
 
 
-def check_plot(src: str | Path, dst: str | Path, overwrite: bool = False) -> None:
+def check_plot(src: str | Path, dst: str | Path, overwrite: Overwrite | bool = Overwrite.NEVER) -> None:
     """Raise OutputError when `dst` is no kind of picture that can be drawn, or where `remux.check_target` does."""
     if Path(dst).suffix.lower() not in KINDS:
         raise OutputError(f"{dst}: no kind of picture that can be drawn; use .png, .svg or .pdf")
@@ -43,7 +43,7 @@ def check_plot(src: str | Path, dst: str | Path, overwrite: bool = False) -> Non
 
 
 @contextmanager
-def drawn(evidence: Evidence, dst: str | Path, overwrite: bool = False) -> Iterator[None]:
+def drawn(evidence: Evidence, dst: str | Path, overwrite: Overwrite | bool = Overwrite.NEVER) -> Iterator[None]:
     """Draw `dst` (.png, .svg or .pdf); it gets its name when the body is done, so who fails there leaves none behind.
 
     Raises OutputError.

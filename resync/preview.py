@@ -18,7 +18,7 @@ from .errors import MediaError, OutputError
 from .evidence import Evidence, telling
 from .film import open_film
 from .media import MediaInfo, VideoInfo, read_frames, read_sound, require_video
-from .partfile import part_file
+from .partfile import Overwrite, marker_options, part_file
 from .pipeline import Progress, examine
 from .plot import panel
 from .remux import check_target
@@ -64,7 +64,7 @@ def preview(
     start_s: float | None = None,
     seconds: float = PreviewConfig.seconds,
     audio: str | Path | None = None,
-    overwrite: bool = False,
+    overwrite: Overwrite | bool = Overwrite.NEVER,
     progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Report, Preview | None]:
     """Analyse `source` and write `seconds` of it twice to `target`: before and after its sound is moved into place.
@@ -121,7 +121,11 @@ def render(evidence: Evidence, target: Path, start_s: float, seconds: float) -> 
         try:
             wav = Path(folder) / "sound.wav"
             soundfile.write(wav, sounds(evidence, first / fps, count / fps), SOUND_RATE, subtype="PCM_16")
-            options = {"preset": "veryfast", "ffmpeg_params": ["-crf", "20", "-b:a", "160k"], "logger": None}
+            options = {
+                "preset": "veryfast",
+                "ffmpeg_params": ["-crf", "20", "-b:a", "160k", *marker_options(target.suffix)],
+                "logger": None,
+            }
             # The sound as a file: one encoder run, whose priming the container then accounts for.
             clip.write_videofile(str(part.resolve()), fps=fps, codec="libx264", audio=str(wav), audio_codec="aac", **options)
             part.replace(target)  # moviepy may be silent when it fails: then there is no file

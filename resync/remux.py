@@ -25,7 +25,7 @@ from av.stream import Disposition
 
 from resync.errors import MediaError, OutputError, RemuxError
 from resync.media import AudioInfo, MediaInfo, probe, require_video
-from resync.partfile import part_file
+from resync.partfile import Overwrite, is_foreign_media, marker_options, part_file
 
 #: Containers with edit lists: sound before zero is hidden in the file, to the sample.
 _EDIT_LISTS = frozenset({".mp4", ".m4v", ".mov", ".3gp", ".3g2"})
@@ -198,6 +198,7 @@ def _output(extras: Extras, suffix: str) -> list[str]:
     for number, (file, name, mime) in enumerate(extras.attached, start=extras.attachments):
         command += ["-attach", f"file:{file}"]
         command += [f"-metadata:s:t:{number}", f"filename={name}", f"-metadata:s:t:{number}", f"mimetype={mime}"]
+    command += marker_options(suffix)
     if suffix in _EDIT_LISTS:
         tags = "+use_metadata_tags" if extras.own_tags or suffix == ".mov" else ""
         command += ["-movflags", f"+faststart{tags}", "-movie_timescale", str(_MOVIE_TIMESCALE)]
@@ -215,7 +216,7 @@ def shift_sound(
     *,
     tempo: float = 1.0,
     reencode: bool = False,
-    overwrite: bool = False,
+    overwrite: Overwrite | bool = Overwrite.NEVER,
     info: MediaInfo | None = None,
 ) -> Remuxed:
     """Write `src` to `dst` with every sound track played `shift_ms` later (earlier if negative).
@@ -245,7 +246,13 @@ def shift_sound(
 
 
 def add_sound(
-    src: str | Path, audio: str | Path, dst: str | Path, shift_ms: float, *, tempo: float = 1.0, overwrite: bool = False
+    src: str | Path,
+    audio: str | Path,
+    dst: str | Path,
+    shift_ms: float,
+    *,
+    tempo: float = 1.0,
+    overwrite: Overwrite | bool = Overwrite.NEVER,
 ) -> Remuxed:
     """Write `src` to `dst` with the recording `audio` as its first sound track, `shift_ms` later, as long as the film.
 
@@ -296,8 +303,11 @@ def _write(info: MediaInfo, dst: Path, build: Callable[[Path, Extras], list[str]
         raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
 
 
-def check_target(src: str | Path, dst: str | Path, overwrite: bool = False) -> None:
-    """Raise OutputError when `dst` cannot be written, exists and may not be overwritten, or is `src` itself."""
+def check_target(src: str | Path, dst: str | Path, overwrite: Overwrite | bool = Overwrite.NEVER) -> None:
+    """Raise OutputError when `dst` cannot be written, exists and may not be overwritten, or is `src` itself.
+
+    A media file that resync did not write is only overwritten with `Overwrite.ANY`.
+    """
     src, dst = Path(src), Path(dst)
     if dst.is_dir():
         raise OutputError(f"{dst}: is a folder; name a file in it")
@@ -315,6 +325,8 @@ def check_target(src: str | Path, dst: str | Path, overwrite: bool = False) -> N
         raise OutputError(f"{dst}: is not an ordinary file; choose another name")
     if not overwrite:
         raise OutputError(f"{dst}: exists already; choose another name or overwrite it with -y")
+    if overwrite < Overwrite.ANY and is_foreign_media(dst):
+        raise OutputError(f"{dst}: is a media file that resync did not write; choose another name, or replace it with --overwrite-media")
 
 
 # --- the command's parts ---------------------------------------------------------------------------

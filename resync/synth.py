@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.signal import butter, sosfilt
 
 from .errors import OutputError
+from .partfile import is_foreign_media, marker_options
 
 SOUND_RATE = 16_000  # Hz of the synthetic voice
 SCORE_RATE = 1_000  # Hz of the articulation score
@@ -54,7 +55,7 @@ def write_clip(clip: TalkingClip, path, audio_delay_ms=0.0) -> None:
     """Write H.264 and AAC to `path` (.mp4, .mkv, .mov), the sound `audio_delay_ms` late (- = early).
 
     Delayed sound is cut at the end, or at the start when early, so the duration stays.
-    Raises OutputError when the file cannot be written.
+    Replaces a file that resync wrote, no other media file. Raises OutputError when the file cannot be written.
     """
     import soundfile
     from moviepy import VideoClip
@@ -62,6 +63,8 @@ def write_clip(clip: TalkingClip, path, audio_delay_ms=0.0) -> None:
     path = Path(path)
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    if path.is_file() and is_foreign_media(path):
+        raise OutputError(f"{path}: is a media file that resync did not write; name another folder or file")
     sound = delayed(clip.sound, round(audio_delay_ms * clip.rate / 1000))
     # half a frame more, because moviepy rounds the number of frames down
     picture = VideoClip(lambda t: clip.frames[round(t * clip.fps)], duration=(len(clip.frames) + 0.5) / clip.fps)
@@ -77,7 +80,7 @@ def write_clip(clip: TalkingClip, path, audio_delay_ms=0.0) -> None:
                 audio=str(wav),
                 audio_codec="aac",
                 preset="veryfast",
-                ffmpeg_params=["-crf", "18", "-b:a", "128k"],
+                ffmpeg_params=["-crf", "18", "-b:a", "128k", *marker_options(path.suffix)],
                 logger=None,
             )
             shutil.copyfile(film, path)  # moviepy is silent when a short film fails: then there is no file

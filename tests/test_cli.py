@@ -63,6 +63,23 @@ def test_fix_writes_and_refuses_to_overwrite(resync, delayed_clip, tmp_path):
     resync("fix", "-y", "-q", source, "out.mp4", code=0)
 
 
+def test_a_video_that_resync_did_not_write_is_not_overwritten(resync, delayed_clip, ffmpeg, tmp_path):
+    """`resync fix -y *.mp4` in a folder with two videos names the second one as OUT."""
+    for name in ("a.mp4", "b.mp4"):
+        ffmpeg("-i", delayed_clip(200), "-c", "copy", tmp_path / name)
+    own = (tmp_path / "b.mp4").read_bytes()
+    for command in (("fix", "-y"), ("shift", "--ms", 50, "-y"), ("preview", "-y")):
+        done = resync(*command, "a.mp4", "b.mp4", code=1)
+        assert done.stderr.count("\n") == 1 and "b.mp4" in done.stderr and "--overwrite-media" in done.stderr
+        assert (tmp_path / "b.mp4").read_bytes() == own
+    (tmp_path / "demo").mkdir()
+    shutil.copy(tmp_path / "a.mp4", tmp_path / "demo" / "original.mp4")
+    assert "original.mp4" in resync("demo", "demo", "--seconds", 2, code=1).stderr
+    assert (tmp_path / "demo" / "original.mp4").read_bytes() == (tmp_path / "a.mp4").read_bytes()
+    resync("shift", "--ms", 50, "--overwrite-media", "a.mp4", "b.mp4", code=0)
+    resync("shift", "--ms", 60, "-y", "a.mp4", "b.mp4", code=0)  # resync's own by now
+
+
 def test_force_does_nothing_where_there_is_no_best_delay(resync, no_face, mute, tmp_path):
     for path in (no_face, mute):
         told = resync("fix", "--force", path, "out.mp4", code=3).stdout

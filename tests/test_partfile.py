@@ -6,9 +6,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
-from resync.partfile import clear_leftovers, part_file
+from resync.partfile import MARKER, clear_leftovers, is_foreign_media, marker_options, part_file
 
 SLOW_FFMPEG = """#!/bin/sh
 for last; do :; done
@@ -132,3 +135,58 @@ def test_killed_at_ten_points(delayed_clip, tmp_path, number, point):
         clear_leftovers(tmp_path)
     assert not parts(tmp_path)
     assert not out.exists() or len(out.read_bytes()) == len(whole)
+
+
+@pytest.mark.parametrize(
+    "name, codecs",
+    [
+        ("a.mp4", ("mpeg4", "aac")),
+        ("a.mov", ("mpeg4", "pcm_s16le")),
+        ("a.mkv", ("mpeg4", "aac")),
+        ("a.webm", ("libvpx", "libopus")),
+        ("a.avi", ("mpeg4", "libmp3lame")),
+        ("a.ogv", ("libtheora", "libvorbis")),
+        ("a.mxf", ("mpeg2video", "pcm_s16le")),
+        ("a.ts", ("mpeg2video", "mp2")),
+    ],
+)
+def test_only_marked_media_are_our_own(ffmpeg, tmp_path, name, codecs):
+    path = tmp_path / name
+    made = (
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=64x48:r=25:d=1",
+        "-f",
+        "lavfi",
+        "-i",
+        "anoisesrc=r=48000:d=1",
+        "-c:v",
+        codecs[0],
+        "-c:a",
+        codecs[1],
+    )
+    ffmpeg(*made, path)
+    assert is_foreign_media(path)
+    options = marker_options(path.suffix)
+    ffmpeg(*made, *(("-movflags", "use_metadata_tags") if path.suffix == ".mov" else ()), *options, path)
+    assert is_foreign_media(path) == (not options) == (path.suffix == ".ts")  # MPEG-TS keeps no such metadata
+
+
+def test_sound_files_are_marked_and_other_files_are_no_media(tmp_path):
+    with soundfile.SoundFile(tmp_path / "a.wav", "w", 16000, 1) as out:
+        out.software = MARKER
+        out.write(np.zeros(100))
+    soundfile.write(tmp_path / "b.wav", np.zeros(100), 16000)
+    (tmp_path / "c.mp4").write_text("damaged")
+    (tmp_path / "d.txt").write_text("text")
+    Image.new("L", (8, 8)).save(tmp_path / "e.png")
+    (tmp_path / "f.mp4").touch()
+    assert [is_foreign_media(tmp_path / n) for n in ("a.wav", "b.wav", "c.mp4", "d.txt", "e.png", "f.mp4")] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

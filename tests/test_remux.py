@@ -14,6 +14,7 @@ import pytest
 from resync import remux
 from resync.errors import MediaError, OutputError, RemuxError
 from resync.media import AudioInfo, MediaInfo, VideoInfo, probe, read_sound
+from resync.partfile import Overwrite
 from resync.remux import Extras, build_command, ffmpeg_exe, is_baked, shift_sound
 
 RATE = 48_000  # Hz, for measuring finer than 0.1 ms
@@ -483,11 +484,14 @@ def test_never_onto_the_input(media, tmp_path, link):
 
 def test_existing_output_needs_overwrite(media, tmp_path):
     out = tmp_path / "o.mp4"
-    out.write_bytes(b"mine")
+    out.write_bytes(b"mine")  # damaged, but somebody's video by its name
     with pytest.raises(OutputError, match="-y"):
         shift_sound(media("aac.mp4"), out, 100)
+    with pytest.raises(OutputError, match="--overwrite-media"):
+        shift_sound(media("aac.mp4"), out, 100, overwrite=True)
     assert out.read_bytes() == b"mine"
-    shift_sound(media("aac.mp4"), out, 100, overwrite=True)
+    shift_sound(media("aac.mp4"), out, 50, overwrite=Overwrite.ANY)
+    shift_sound(media("aac.mp4"), out, 100, overwrite=True)  # resync's own by now
     assert moved_ms(media("aac.mp4"), out) == pytest.approx(100, abs=0.05)
     check_nothing_left(tmp_path, "o.mp4")
 
@@ -567,7 +571,7 @@ def test_a_full_disk(media, full_disk, overwrite):
     if overwrite:
         out.write_text("the old one")
     with pytest.raises((OutputError, RemuxError), match="o.mp4.*(room|another place)"):
-        shift_sound(media("aac.mp4"), out, 200, overwrite=True)
+        shift_sound(media("aac.mp4"), out, 200, overwrite=Overwrite.ANY)
     assert [p.name for p in full_disk.iterdir()] == (["o.mp4"] if overwrite else [])
     assert not overwrite or out.read_text() == "the old one"
 
@@ -610,7 +614,7 @@ def test_a_link_is_written_through(media, tmp_path):
     real, link = tmp_path / "real.mp4", tmp_path / "link.mp4"
     real.write_bytes(b"old")
     link.symlink_to(real)
-    shift_sound(media("aac.mp4"), link, 100, overwrite=True)
+    shift_sound(media("aac.mp4"), link, 100, overwrite=Overwrite.ANY)
     assert link.is_symlink() and real.stat().st_size > 1000
 
 
