@@ -1,4 +1,4 @@
-"""How long each stage of the analysis takes by itself, one after the other, with nothing beside it."""
+"""Time of each stage of the analysis by itself: one after another, without the threads that normally overlap them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
-from resync import pipeline
+from resync.api import Analyzer
 from resync.config import Config
-from resync.film import open_film
-from resync.report import Report
+from resync.report.result import Report
+from resync.sync import measure, scoring
 
 
 class Stopwatch:
-    """Wall and processor seconds by name. What is measured inside something measured counts for itself only."""
+    """Wall and processor seconds by name. Time measured inside another measurement counts for the inner one only."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
@@ -27,7 +28,7 @@ class Stopwatch:
 
     @contextmanager
     def measured(self, name: str) -> Iterator[None]:
-        """Count what the body takes for `name`."""
+        """Add the time of the body to `name`."""
         self._switch()
         self._running.append(name)
         try:
@@ -40,18 +41,18 @@ class Stopwatch:
         """The same function, measured."""
 
         @wraps(function)
-        def timed(*given, **named):
+        def timed(*args, **kwargs):
             with self.measured(name):
-                return function(*given, **named)
+                return function(*args, **kwargs)
 
         return timed
 
     def items(self, name: str, function: Callable[..., Iterator]) -> Callable[..., Iterator]:
-        """The same generator function, measured while it makes an item."""
+        """The same generator function, measured while it computes an item."""
 
         @wraps(function)
-        def timed(*given):
-            items = function(*given)
+        def timed(*args):
+            items = function(*args)
             while (item := self.calls(name, next)(items, None)) is not None:
                 yield item
 
@@ -70,40 +71,42 @@ class Stopwatch:
         return time.perf_counter(), time.process_time()
 
 
-def stages(path: Path, config: Config = Config()) -> tuple[dict[str, tuple[float, float]], Report]:
-    """Wall and processor seconds of every stage of an analysis, and what it found."""
+def time_stages(path: Path, config: Config = Config()) -> tuple[dict[str, tuple[float, float]], Report]:
+    """Wall and processor seconds of every stage of an analysis, and its report."""
     watch = Stopwatch()
-    with watch.measured("load networks"):
-        engine = pipeline.load_engine(config)
+    analyzer = Analyzer(config)
+    with watch.measured("load models"):
+        engine = analyzer.engine
     with watch.measured("probe"):
-        film = open_film(path, config)
-    film = replace(film, frames=watch.items("decode", film.frames), sound=_Heard(film.sound, watch.calls("read sound", film.sound.read)))
-    stages = {
-        "ahead": lambda items, most: (item for item in items),  # nothing beside it
-        "chosen_parts": watch.items("choose parts", pipeline.chosen_parts),
-        "scan": watch.calls("detect", pipeline.scan),
-        "link": watch.calls("detect", pipeline.link),
-        "mouth_crops": watch.calls("crop", pipeline.mouth_crops),
-        "log_mel": watch.calls("mel", pipeline.log_mel),
-        "score_look": watch.calls("curve", pipeline.score_look),
-        "decide": watch.calls("curve", pipeline.decide),
-        "load_engine": lambda config: replace(engine, net=_Net(engine.net, watch)),
+        source = analyzer.open(path)
+    audio, backend = source.audio, engine.backend
+    timed_audio = SimpleNamespace(
+        path=audio.path,
+        track=audio.track,
+        start_s=audio.start_s,
+        read=watch.calls("read audio", audio.read),
+    )
+    timed_backend = SimpleNamespace(
+        dimensions=backend.dimensions,
+        device=backend.device,
+        probability=backend.probability,
+        embed_mouths=watch.calls("visual network", backend.embed_mouths),
+        embed_audio=watch.calls("audio network", backend.embed_audio),
+    )
+    in_measure = {
+        "sampled_segments": watch.items("sample segments", measure.sampled_segments),
+        "score_segment": watch.calls("curve", measure.score_segment),
+        "decide": watch.calls("curve", measure.decide),
     }
-    with patch.multiple(pipeline, **stages):
-        report = pipeline.examine(film, config).report
-    return dict(watch.seconds), report
-
-
-class _Net:
-    """The network, measured."""
-
-    def __init__(self, net, watch: Stopwatch):
-        self.dimensions, self.device, self.probability = net.dimensions, net.device, net.probability
-        self.mouth, self.sound = watch.calls("visual network", net.mouth), watch.calls("sound network", net.sound)
-
-
-class _Heard:
-    """A sound, measured while it is read."""
-
-    def __init__(self, sound, read: Callable):
-        self.path, self.track, self.starts_s, self.read = sound.path, sound.track, sound.starts_s, read
+    in_scoring = {
+        "prefetch": lambda items, most: (item for item in items),  # no threads: nothing runs in parallel
+        "detect_faces": watch.calls("detect", scoring.detect_faces),
+        "link_tracks": watch.calls("detect", scoring.link_tracks),
+        "mouth_crops": watch.calls("crop", scoring.mouth_crops),
+        "log_mel": watch.calls("mel", scoring.log_mel),
+    }
+    timed_engine = replace(engine, backend=timed_backend)
+    timed_source = replace(source, frames=watch.items("decode", source.frames), audio=timed_audio)
+    with patch.multiple(measure, **in_measure), patch.multiple(scoring, **in_scoring):
+        evidence = measure.measure(timed_engine, timed_source, config)
+    return dict(watch.seconds), Report.from_evidence(evidence, engine, 0.0)

@@ -1,26 +1,27 @@
-"""resync: find how far the sound of a talking-face video is off, and write a corrected file.
+"""resync: measure the A/V offset of a talking-face video, and write a corrected file.
 
-A clip of its own making, whose sound is then moved 120 ms:
+A synthetic clip whose audio is 120 ms late:
 
 >>> import resync
->>> from resync.synth import talking_clip, write_clip
+>>> from resync.demo.clip import talking_clip, write_clip
 >>> clip = talking_clip(seconds=4, seed=1, size=(256, 256))
 >>> write_clip(clip, "in.mp4", audio_delay_ms=120)
->>> report = resync.analyze("in.mp4")
+>>> analyzer = resync.Analyzer()
+>>> report = analyzer.analyze("in.mp4")
 >>> report.verdict
 'out_of_sync'
 >>> abs(report.audio_delay_ms - 120) < 40
 True
->>> report, written = resync.fix("in.mp4", "out.mp4")
->>> resync.analyze("out.mp4").verdict
+>>> report, written = analyzer.fix("in.mp4", "out.mp4")
+>>> analyzer.analyze("out.mp4").verdict
 'in_sync'
 
-Without a file, with the pictures and the sound in memory:
+Frames and audio in memory, without a file:
 
->>> resync.analyze(resync.film_of(clip.frames, clip.fps, clip.sound, clip.rate)).verdict
+>>> analyzer.analyze(resync.from_arrays(clip.frames, clip.fps, clip.audio, clip.rate)).verdict
 'in_sync'
 
-Importing this package is cheap: torch and the rest are loaded at the first use.
+Importing this package is cheap: everything else is loaded at first use.
 """
 
 from __future__ import annotations
@@ -41,30 +42,43 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .arrays import film_of
+    from .api import Analyzer, FixOptions, analyze, fix
     from .config import Config
-    from .pipeline import analyze, fix
-    from .report import Report
+    from .media.source import from_arrays
+    from .remux.paths import Overwrite
+    from .report.result import Report
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
+    "Analyzer",
     "BatchError",
     "Config",
     "DataError",
     "DetectorError",
     "DeviceError",
+    "FixOptions",
     "MediaError",
     "OutputError",
+    "Overwrite",
     "RemuxError",
     "Report",
     "ResyncError",
     "UndecidedError",
     "WeightsError",
     "analyze",
-    "film_of",
     "fix",
+    "from_arrays",
 ]
-_LAZY = {"film_of": "arrays", "analyze": "pipeline", "fix": "pipeline", "Report": "report", "Config": "config"}
+_LAZY = {
+    "Analyzer": "api",
+    "Config": "config",
+    "FixOptions": "api",
+    "Overwrite": "remux.paths",
+    "Report": "report.result",
+    "analyze": "api",
+    "fix": "api",
+    "from_arrays": "media.source",
+}
 
 
 def __getattr__(name: str):

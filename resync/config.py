@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 # Derived constants of the analysis clock. The grids divide exactly.
-FPS = 25  # analysis frames a second
+FPS = 25  # analysis frames per second
 SAMPLE_RATE = 16_000  # Hz, mono
-HOP = 160  # samples: one mel frame, and one step of the shift grid
+HOP = 160  # samples: one mel frame, and one step of the delay grid
 HOP_S = HOP / SAMPLE_RATE  # 0.01 s
-HOPS_PER_FRAME = SAMPLE_RATE // (FPS * HOP)  # 4 mel frames per picture frame
-WINDOW_FRAMES = 5  # picture frames in one window
+HOPS_PER_FRAME = SAMPLE_RATE // (FPS * HOP)  # 4 mel frames per video frame
+WINDOW_FRAMES = 5  # video frames in one window
 WINDOW_HOPS = WINDOW_FRAMES * HOPS_PER_FRAME  # 20 mel frames in one window, 0.2 s
 MEL_BANDS = 80
 
@@ -21,31 +21,31 @@ assert SAMPLE_RATE == FPS * HOP * HOPS_PER_FRAME
 class MediaConfig:
     """How a file is read."""
 
-    max_side: int = 1280  # px; larger pictures are scaled down in the decoder
-    audio_track: int = 1  # the sound track that is listened to, counted from 1; all are moved
+    max_side: int = 1280  # px; larger frames are scaled down by the decoder
+    audio_track: int = 1  # the track that is analysed, counted from 1; `fix` shifts all of them
 
 
 @dataclass(frozen=True)
 class FaceConfig:
-    """How faces are found and followed."""
+    """How faces are detected and tracked."""
 
     detector: str = "auto"
-    detect_every: int = 5  # frames; positions between are interpolated
-    detector_side: int = 320  # px, longer side of the detector's input; smaller pictures stay as they are
-    threads: int = 0  # processor threads of the detector; 0 = as many as there are cores
-    threshold: float = 0.5  # detector score under which a find is ignored
-    link_iou: float = 0.3  # overlap that joins two finds to one track
+    detect_every: int = 5  # frames; positions in between are interpolated
+    detector_side: int = 320  # px, longer side of the detector's input; smaller frames keep their size
+    threads: int = 0  # CPU threads of the detector; 0 = one per core
+    threshold: float = 0.5  # detections with a lower score are ignored
+    link_iou: float = 0.3  # overlap that joins two detections to one track
     max_gap_s: float = 0.6  # a track may miss its face this long
     min_track_s: float = 0.6  # shorter tracks are dropped
     max_faces: int = 4  # tracks kept at one time, largest first
-    cut_threshold: float = 0.35  # mean change of the picture against its contrast that marks a shot cut
+    cut_threshold: float = 0.35  # mean change of the frame relative to its contrast that marks a shot cut
 
 
 @dataclass(frozen=True)
 class CropConfig:
     """Geometry of the aligned mouth crop; saved with the weights."""
 
-    side_units: float = 1.7  # side of the square in face units, see crops.py
+    side_units: float = 1.7  # side of the square in face units, see faces/crops.py
     size: int = 64  # px, side of the network's input
     unit_window_s: float = 1.0  # smoothing of the unit
 
@@ -65,62 +65,65 @@ class MelConfig:
 
 @dataclass(frozen=True)
 class CurveConfig:
-    """How scores become one curve."""
+    """How scores become one probability curve."""
 
-    range_s: float = 1.0  # shifts from -range_s to +range_s are tried
-    smooth_frames: int = 25  # running mean of P over time, for probability and offscreen ratio
-    face_frames: int = 25  # running mean by which the face that fits best is chosen
-    smooth_hops: float = 2.0  # Gaussian sigma over shifts, in hops
+    range_s: float = 1.0  # delays from -range_s to +range_s are tested
+    smooth_frames: int = 25  # running mean of P over time, for probability and off-screen ratio
+    face_frames: int = 25  # running mean over which the best-matching face is chosen
+    smooth_hops: float = 2.0  # Gaussian sigma over delays, in hops
 
 
 @dataclass(frozen=True)
 class DecideConfig:
-    """When an answer is given; see decide.py for what each number guards."""
+    """When an answer is given; sync/decide.py says what each number guards against."""
 
-    in_sync_s: float = 0.02  # |delay| up to this is called in sync and left alone
+    in_sync_s: float = 0.02  # a delay up to this size is called in sync and left alone
     min_certainty: float = 0.4  # that the peak is the true delay
-    min_lead: float = 0.13  # over the next best delay, in log-odds times the square root of the seconds of speech
+    min_lead: float = 0.13  # over the runner-up, in log-odds times the square root of the seconds of speech
     rule: tuple[float, float, float] = (-2.944, 2.099, 1.955)  # of `certainty`: constant, height, lead
     min_speech_s: float = 0.6
     edge_s: float = 0.03  # a peak this near the end of the range may lie outside it
-    max_spread_s: float = 0.08  # between stretches of one film
+    max_spread_s: float = 0.08  # between the segments of one video
     min_drift_segments: int = 5
-    uncertainty_floor_s: float = 0.016  # of any answer: the network's zero is not quite the same for every person and codec
+    uncertainty_floor_s: float = 0.016  # of any answer: the network's zero differs a little between people and codecs
 
 
 @dataclass(frozen=True)
-class PlanConfig:
-    """How much of a film is looked at."""
+class SamplingConfig:
+    """How much of a video is analysed."""
 
-    stretch_s: float = 8.0  # pictures held in memory at once; also one row of `segments`
-    whole_s: float = 40.0  # films up to this length are looked at whole
-    part_s: float = 6.0  # of longer films, parts of this length are looked at
-    candidates: int = 120  # parts that are considered, spread over the film
-    most_parts: int = 50  # looked at
-    least_parts: int = 5
-    sure_s: float = 0.019  # uncertainty (10 ms besides the floor) at which a long film needs no further look
-    max_key_s: float = 12.0  # a part begins at a key frame up to so much earlier: what lies between would be decoded anyway
-    listen_s: float = 3.0  # in the middle of a part, for speech
-    min_voiced: float = 0.25  # share of that time that carries sound, under which the part is passed over
-    max_quieter_db: float = 25.0  # than the loudest part so far
-    min_change_db: float = 6.0  # between its quiet and loud moments: speech pauses, a noise does not
+    segment_s: float = 8.0  # longest segment analysed at once; also one row of `segments`
+    full_scan_s: float = 40.0  # videos up to this length are analysed in full
+    sample_s: float = 6.0  # length of the segments that are sampled from longer videos
+    candidates: int = 120  # places considered for a sample, spread over the video
+    max_samples: int = 50
+    min_samples: int = 5
+    target_uncertainty_s: float = 0.019  # 10 ms besides the floor: sampling a long video stops here
+    max_keyframe_gap_s: float = 12.0  # a sample begins at a keyframe up to this much earlier: the frames between would be decoded anyway
+    probe_audio_s: float = 3.0  # in the middle of a candidate, checked for speech
+    min_active_share: float = 0.25  # candidates with less active audio are skipped
+    max_level_drop_db: float = 25.0  # below the loudest candidate so far
+    min_level_range_db: float = 6.0  # between its quiet and loud frames: speech pauses, noise does not
 
 
 @dataclass(frozen=True)
 class PreviewConfig:
     """What `resync preview` shows."""
 
-    seconds: float = 6.0  # of film in each half
+    seconds: float = 6.0  # of video in each half
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything `resync.analyze` can be told."""
+    """All settings of an `Analyzer`. weights: path of a weights file, None for the packaged one."""
 
     media: MediaConfig = field(default_factory=MediaConfig)
     faces: FaceConfig = field(default_factory=FaceConfig)
     curve: CurveConfig = field(default_factory=CurveConfig)
     decide: DecideConfig = field(default_factory=DecideConfig)
-    plan: PlanConfig = field(default_factory=PlanConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     device: str = "auto"
     weights: str | None = None
+
+# Suffixes of video files: what a batch takes from a folder, and what counts as media even when damaged.
+MEDIA_SUFFIXES = frozenset(".3g2 .3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .ogv .ts .vob .webm .wmv".split())

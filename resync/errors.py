@@ -8,13 +8,13 @@ from __future__ import annotations
 
 
 class ResyncError(Exception):
-    """Base of all errors that are reported to the user as one line."""
+    """Base of all errors that are reported to the user in one line."""
 
     exit_code = 1
 
 
 class MediaError(ResyncError):
-    """The input cannot be opened, or has no picture or no sound."""
+    """The input cannot be opened, or has no video or no audio."""
 
 
 class OutputError(ResyncError):
@@ -34,11 +34,11 @@ class WeightsError(ResyncError):
 
 
 class DeviceError(ResyncError):
-    """The requested compute device is not there."""
+    """The requested compute device does not exist."""
 
 
 class UndecidedError(ResyncError):
-    """There is no sure answer to act on."""
+    """There is no answer certain enough to act on."""
 
     exit_code = 3
 
@@ -48,4 +48,4 @@ class DataError(ResyncError):
 
 
 class BatchError(ResyncError):
-    """A batch's cluster or file of results cannot be used."""
+    """The cluster or the results cache of a batch cannot be used."""

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from golden import make
 
-from resync import pipeline, weights
+from resync.api import load_engine
+from resync.syncnet.checkpoint import default_weights_path
 
 CASES = [*make.CLIPS, "memory"]
 
@@ -26,9 +27,9 @@ def torch_engine(config):
     """As the analysis loads it where there is CUDA, but with torch on the processor."""
     import torch
 
-    from resync.embed import TorchNet
+    from resync.syncnet.torch_backend import TorchBackend
 
-    return replace(pipeline.load_engine(config), net=TorchNet.load(weights.default_path(), torch.device("cpu")))
+    return replace(load_engine(config), net=TorchBackend.load(default_weights_path(), torch.device("cpu")))
 
 
 @pytest.mark.parametrize("path", ["onnx", "torch"])
@@ -57,7 +58,7 @@ def test_what_was_found_before_is_right(name):
 def test_the_clips_take_both_ways():
     """One is kept as decoded, one is scaled down."""
     from resync.config import MediaConfig
-    from resync.media import probe
+    from resync.media.probe import probe
 
     small, large = (probe(Path(make.HERE) / name).video for name in ("small.mp4", "large.mp4"))
     assert max(small.width, small.height) <= MediaConfig.max_side < max(large.width, large.height)

@@ -10,8 +10,9 @@ from scipy.signal import correlate
 
 from resync import analyze
 from resync.errors import MediaError, UndecidedError
-from resync.moviepy_effect import Resync, analyze_clip, samples_of
-from resync.remux import shift_sound
+from resync.moviepy_effect import Resync, analyze_clip, samples_at
+from resync.remux.apply import shift_audio
+from resync.remux.correction import Correction
 
 RATE = 44_100
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -19,7 +20,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 
 def heard(clip, seconds=None):
     """Mono samples of a clip's sound from its beginning."""
-    return samples_of(clip.audio, np.arange(round((seconds or clip.duration) * RATE)) / RATE).mean(1)
+    return samples_at(clip.audio, np.arange(round((seconds or clip.duration) * RATE)) / RATE).mean(1)
 
 
 def lag_ms(sound, reference):
@@ -89,7 +90,7 @@ def test_the_delay_that_is_found_is_taken_away(opened, delayed_clip, tmp_path):
 
 def test_a_clip_is_taken_as_it_plays_whatever_its_file_says(opened, delayed_clip, tmp_path):
     """moviepy drops start times: the file is 300 ms late by them, the clip is not."""
-    shift_sound(delayed_clip(200), tmp_path / "late.mkv", 100)
+    shift_audio(delayed_clip(200), tmp_path / "late.mkv", Correction(100))
     moved = opened(tmp_path / "late.mkv").with_effects([Resync()])
     assert abs(delay_once_written(moved, tmp_path)) < 40
 

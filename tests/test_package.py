@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from resync import weights
+from resync.syncnet.checkpoint import checksum_path, default_weights_path, verify_checksum
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ("ic_syncnet.safetensors", "ic_syncnet.sha256", "MODEL_CARD.md")
 
 
 def test_weights_are_small_whole_and_found():
-    path = weights.default_path()
-    weights.verify(path)
-    assert weights.checksum_path(path).is_file()
+    path = default_weights_path()
+    verify_checksum(path)
+    assert checksum_path(path).is_file()
     assert path.stat().st_size <= 16 * 2**20
 
 

@@ -1,4 +1,4 @@
-"""Clips as they are: which files a folder or a list names, and their faces and sound, read as the tool reads a file."""
+"""Video files for training and evaluation: which ones a folder or list contains, and their faces and audio."""
 
 from __future__ import annotations
 
@@ -8,81 +8,84 @@ from pathlib import Path
 import numpy as np
 
 from ..config import FaceConfig, MelConfig
-from ..crops import mouth_crops
-from ..curve import frame_hops
-from ..embed import embed_mouth, embed_sound
 from ..errors import DataError, MediaError
-from ..faces import Detector
-from ..media import picture_phase, probe, read_frames, read_sound, require_video_and_sound
-from ..mels import log_mel, speech_mask
-from ..model import ICSyncNet
-from ..pictures import Gray
-from ..tracks import FaceTrack, link, scan
+from ..faces.crops import mouth_crops
+from ..faces.detect import Detector
+from ..faces.tracks import FaceTrack, detect_faces, link_tracks
+from ..media.audio import read_audio
+from ..media.image import GrayImage
+from ..media.probe import probe, require_video_and_audio
+from ..media.video import mean_frame_lag, read_frames
+from ..sync.activity import activity_mask
+from ..sync.curve import frame_to_hop
+from ..syncnet.mel import log_mel
+from ..syncnet.model import ICSyncNet
+from ..syncnet.torch_backend import embed_audio, embed_mouths
 from .cache import Entry
 from .evaluate import Embedded
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".mpg", ".mpeg", ".webm", ".flv", ".m4v", ".ts"}
-# Where LRS2 (mvlrs_v1/main and mvlrs_v1/pretrain) and LRS3 (pretrain, trainval, test) keep what their lists name.
-FOLDERS = ("", "main", "mvlrs_v1/main", "test", "trainval", "pretrain", "mvlrs_v1/pretrain")
+# Where LRS2 (mvlrs_v1/main and mvlrs_v1/pretrain) and LRS3 (pretrain, trainval, test) keep the clips of their lists.
+DATASET_FOLDERS = ("", "main", "mvlrs_v1/main", "test", "trainval", "pretrain", "mvlrs_v1/pretrain")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip, read. tracks: its faces; grays: its pictures; mels: [m, bands] of its whole sound; start: first picture, in frames."""
+    """One decoded clip. gray_images: its frames; mels: float32 [m, bands] of the whole audio; start: index of the first frame at 25 fps."""
 
     tracks: list[FaceTrack]
-    grays: list[Gray]
+    gray_images: list[GrayImage]
     mels: np.ndarray
     start: int
 
 
 def read_clip(path: Path, detector: Detector, faces: FaceConfig = FaceConfig(), mel: MelConfig = MelConfig()) -> Clip:
-    """Decode a clip and follow its faces. Raises MediaError, also where it shows no face."""
-    require_video_and_sound(probe(path))
+    """Decode a clip and track its faces. Raises MediaError, also if there is no face."""
+    require_video_and_audio(probe(path))
     frames = list(read_frames(path, nearest=True))
-    seen = scan((f.picture for f in frames), detector, faces)
-    tracks = link(seen, faces)
+    scan = detect_faces((f.image for f in frames), detector, faces)
+    tracks = link_tracks(scan, faces)
     if not tracks:
-        raise MediaError(f"{path}: no face")
-    mels = log_mel(read_sound(path, start_s=picture_phase(frames)), mel)
-    return Clip(tracks, seen.grays, mels, frames[0].index)
+        raise MediaError(f"{path}: no face detected; give a clip that shows the speaker's face")
+    mels = log_mel(read_audio(path, start_s=mean_frame_lag(frames)), mel)
+    return Clip(tracks, scan.gray_images, mels, frames[0].index)
 
 
 def embed_clip(net: ICSyncNet, path: Path, clip: Clip) -> Embedded:
-    """Embed the longest face track of a clip, of whose delay nothing is known."""
+    """Embed the longest face track of a clip whose delay is unknown."""
     track = max(clip.tracks, key=lambda t: t.stop - t.start)
-    mouth = embed_mouth(net, mouth_crops(clip.grays, track, net.dimensions.crop))
+    mouth = embed_mouths(net, mouth_crops(clip.gray_images, track, net.dimensions.crop))
     start = clip.start + track.start
     entry = Entry(path.stem, str(path), "", path.parent.parent.name, path.parent.name, start, track.stop - track.start, None)
-    first = frame_hops(start + np.arange(len(mouth)))
-    return Embedded(entry, mouth, embed_sound(net, clip.mels), first, speech_mask(clip.mels))
+    first_hop = frame_to_hop(start + np.arange(len(mouth)))
+    return Embedded(entry, mouth, embed_audio(net, clip.mels), first_hop, activity_mask(clip.mels))
 
 
 def find_clips(root: Path, listing: Path | None = None) -> list[Path]:
-    """Video files below `root`, or those that `listing` names, one a line, as the lists of LRS2 and LRS3 do.
+    """Video files below `root`, sorted, or those in the text file `listing`, one per line as in the lists of LRS2 and LRS3.
 
-    The first word of a line is a path below `root` or one of FOLDERS, with or without its suffix;
-    what follows (LRS2 marks its test clips NF or MV) is ignored. Raises DataError when one is missing.
+    The first word of a line is a path below `root` or one of its DATASET_FOLDERS, with or without suffix;
+    the rest of the line (LRS2 marks its test clips NF or MV) is ignored. Raises DataError if one is missing.
     """
     if listing is None:
-        found = sorted(p for p in root.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+        paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
     else:
         try:
-            lines = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
+            names = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as e:
-            raise DataError(f"{listing}: cannot be read as a list of clips ({e})") from e
-        found = [_locate(root, name, listing) for name in lines]
-    if not found:
-        raise DataError(f"{listing or root}: no video files {'named there' if listing else 'below this folder'}")
-    return found
+            raise DataError(f"{listing}: cannot read the list of clips ({e}); give a text file with one clip per line") from e
+        paths = [_locate(root, name, listing) for name in names]
+    if not paths:
+        raise DataError(f"{listing or root}: no video files {'listed' if listing else 'in this folder'}")
+    return paths
 
 
 def _locate(root: Path, name: str, listing: Path) -> Path:
-    # LRS2 has clips of one name in `main` and in `pretrain`: the list of that name means its own folder.
-    folders = sorted(FOLDERS, key=lambda folder: Path(folder).name != listing.stem)
+    # LRS2 has clips with the same name in `main` and in `pretrain`: the folder named like the list comes first.
+    folders = sorted(DATASET_FOLDERS, key=lambda folder: Path(folder).name != listing.stem)
     suffixes = ("",) if Path(name).suffix.lower() in VIDEO_SUFFIXES else (".mp4", *sorted(VIDEO_SUFFIXES - {".mp4"}))
     for folder in folders:
         for suffix in suffixes:
             if (path := root / folder / (name + suffix)).is_file():
                 return path
-    raise DataError(f"{listing}: {name} is not below {root}, nor in its folders {', '.join(f for f in FOLDERS if f)}")
+    raise DataError(f"{listing}: {name} is not below {root}, nor in its folders {', '.join(f for f in DATASET_FOLDERS if f)}")

@@ -1,4 +1,4 @@
-"""Balanced binary cross-entropy over all pairs of a sequence (IC-SyncNet, arXiv 2409.00971)."""
+"""Balanced binary cross-entropy over all window pairs of a sequence (IC-SyncNet, arXiv 2409.00971)."""
 
 from __future__ import annotations
 
@@ -6,41 +6,43 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..config import HOPS_PER_FRAME
 
-def bbce(logits: Tensor, same: Tensor, other: Tensor) -> Tensor:
-    """Mean over true pairs of -log P plus mean over false pairs of -log(1 - P).
 
-    logits: [..., n, m] log-odds of every picture window against every sound window; same, other:
-    masks or weights of the true and of the false pairs that broadcast to it; pairs of no weight
-    in either do not count. Each side has its own mean, so the many false pairs do not outweigh
-    the few true ones and no sampling scheme is needed.
+def bbce(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """Balanced loss: mean of -log P over positive pairs plus mean of -log(1 - P) over negative pairs.
+
+    logits: [..., n, m] log-odds of every mouth window against every audio window;
+    positive, negative: masks or weights of the pairs, broadcast to the shape of logits. A pair with
+    zero weight in both is ignored. Each class has its own mean, so the many negative pairs do not
+    outweigh the few positive ones and no negative sampling is needed.
     """
     logits = logits.float()
-    same, other = same.float().expand_as(logits), other.float().expand_as(logits)
-    return (F.softplus(-logits) * same).sum() / same.sum() + (F.softplus(logits) * other).sum() / other.sum()
+    positive, negative = positive.float().expand_as(logits), negative.float().expand_as(logits)
+    return (F.softplus(-logits) * positive).sum() / positive.sum() + (F.softplus(logits) * negative).sum() / negative.sum()
 
 
-def pair_masks(picture_at: Tensor, sound_at: Tensor, gap: float) -> tuple[Tensor, Tensor]:
-    """True pairs start together, false pairs at least `gap` apart: two bool [n, m].
+def pair_masks(mouth_start: Tensor, audio_start: Tensor, gap: float) -> tuple[Tensor, Tensor]:
+    """Masks of positive pairs (same start) and of negative pairs (at least `gap` apart): two bool [n, m].
 
-    picture_at [n], sound_at [m]: starts of the windows, in frames. Pairs in between are
-    neither: speech one frame away is too alike to be called false.
+    mouth_start [n], audio_start [m]: starts of the windows, in frames. Pairs in between are in
+    neither mask: speech one frame away is too similar to serve as a negative.
     """
-    distance = (picture_at[:, None] - sound_at[None]).abs()
-    return distance < 0.5 / 4, distance >= gap - 1e-6
+    distance = (mouth_start[:, None] - audio_start[None]).abs()
+    return distance < 0.5 / HOPS_PER_FRAME, distance >= gap - 1e-6
 
 
 def batch_weights(batch: int, sequence: int, gap: float, near: float = 1.0, cross: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Weights of true and false pairs among all windows of a batch: two float [batch * sequence, batch * sequence].
+    """Weights of positive and negative pairs of all windows of a batch: two float [batch * sequence, batch * sequence].
 
-    Windows of a sequence are one frame apart. near: weight of false pairs up to four frames
-    apart, against 1 for the rest; cross: share of the false side given to pairs of different sequences.
+    Windows of a sequence start one frame apart. near: weight of negative pairs up to four frames
+    apart (the rest have 1); cross: share of the negative weight given to pairs from different sequences.
     """
-    at = torch.arange(sequence, dtype=torch.float32)
-    same, other = (mask.float() for mask in pair_masks(at, at, gap))
-    other = torch.where((at[:, None] - at[None]).abs() <= 4, near * other, other)
-    own = torch.eye(batch)
-    inside = torch.kron(own, other / other.sum()) / batch
-    outside = torch.kron(1 - own, torch.ones_like(other))
-    outside = outside / outside.sum().clamp(min=1.0)
-    return torch.kron(own, same), (1 - cross) * inside + cross * outside
+    start = torch.arange(sequence, dtype=torch.float32)
+    positive, negative = (mask.float() for mask in pair_masks(start, start, gap))
+    negative = torch.where((start[:, None] - start[None]).abs() <= 4, near * negative, negative)
+    same_sequence = torch.eye(batch)
+    within = torch.kron(same_sequence, negative / negative.sum()) / batch
+    across = torch.kron(1 - same_sequence, torch.ones_like(negative))
+    across = across / across.sum().clamp(min=1.0)
+    return torch.kron(same_sequence, positive), (1 - cross) * within + cross * across

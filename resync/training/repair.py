@@ -1,6 +1,6 @@
-"""Published clips are often out of sync themselves: their delays by our own network, to train on instead.
+"""Each training clip's own delay, measured by our network: published clips are often out of sync themselves.
 
-The clips are never touched; the delays lie in the cache, beside its index.
+The clips stay as they are; the delays are stored in the cache, next to its index.
 """
 
 from __future__ import annotations
@@ -12,100 +12,117 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import curve as curves
-from ..curve import AnyScores, Scores
-from ..decide import certainty
 from ..errors import DataError
+from ..sync.curve import AnyScores, Scores, find_peak, probability_curve
+from ..sync.decide import certainty
 from .cache import Entry
 
-SURE = 0.9  # certainty from which the network's own answer is believed
-SAME_MS = 30.0  # delays nearer than this are one delay
-SECONDS = 12.0  # of each track are enough to tell its delay
+MIN_CERTAINTY = 0.9  # estimates below this certainty are not used
+SAME_MS = 30.0  # delays closer than this count as equal
+SECONDS = 12.0  # of each track are enough to measure its delay
 
 
-class Answer(NamedTuple):
-    """What the network says of some scores: delay in ms, None without speech, and its certainty."""
+class Estimate(NamedTuple):
+    """The network's estimate: delay in ms, None without speech, and its certainty (0..1)."""
 
     delay_ms: float | None
-    sure: float
+    certainty: float
+
+    def is_certain(self, min_certainty: float) -> bool:
+        """Whether there is a delay and its certainty reaches the threshold."""
+        return self.delay_ms is not None and self.certainty >= min_certainty
 
 
-def answer(scores: AnyScores) -> Answer:
-    """The peak of the curve of one track, or of several joined."""
-    values = curves.curve(scores)
+def estimate_delay(scores: AnyScores) -> Estimate:
+    """The peak of the probability curve of one track, or of several joined."""
+    values = probability_curve(scores)
     if np.isnan(values).all():
-        return Answer(None, 0.0)
-    top = curves.peak(values, scores.delays)
-    return Answer(round(1000 * top.delay_s, 1), certainty(scores, values, top))
+        return Estimate(None, 0.0)
+    peak = find_peak(values, scores.delays)
+    return Estimate(round(1000 * peak.delay_s, 1), certainty(scores, values, peak))
 
 
-def repair(tracks: list[tuple[Entry, Scores]], least: float = SURE, trusted: tuple[str, ...] = ()) -> dict[str, float | None]:
-    """Each track's own delay in ms, None where nothing is sure enough to train on.
+def repair_delays(
+    tracks: list[tuple[Entry, Scores]], min_certainty: float = MIN_CERTAINTY, trusted: tuple[str, ...] = ()
+) -> dict[str, float | None]:
+    """Delay of each track in ms by name, None where none is reliable enough to train on.
 
-    A track is asked alone, then all tracks of its speaker together (clips of one video are late
-    alike), and what is sure with at least `least` counts. Otherwise the index's delay does, if the
-    network does not contradict it: for a clip of one second the index, which knows the clip's whole
-    group, is the better witness. Within SAME_MS of each other the index is kept. trusted: sources whose
-    index is right by other means; they hold the network's zero in place over rounds of repair.
+    Each track is measured alone, then together with all tracks of its speaker (clips cut from one
+    video share its delay). An estimate counts from min_certainty on. Below it, the index's delay is kept unless the
+    network contradicts it: for a clip of one second the index, which covers the clip's whole
+    group, is more reliable. Estimates within SAME_MS of the index keep the index's delay.
+    trusted: sources whose index is known to be correct; they anchor the network's zero over several rounds of repair.
     """
-    alone = {entry.name: answer(scores) for entry, scores in tracks}
-    together = _by_speaker(tracks, alone, least)
-    return {
-        e.name: e.delay_ms if e.source in trusted else _choose(e.delay_ms, alone[e.name], together.get(e.name), least) for e, _ in tracks
-    }
+    alone = {entry.name: estimate_delay(scores) for entry, scores in tracks}
+    joint = _joint_estimates(tracks, alone, min_certainty)
+    delays = {}
+    for entry, _ in tracks:
+        if entry.source in trusted:
+            delays[entry.name] = entry.delay_ms
+        else:
+            delays[entry.name] = _choose(entry.delay_ms, alone[entry.name], joint.get(entry.name), min_certainty)
+    return delays
 
 
-def _by_speaker(tracks: list[tuple[Entry, Scores]], alone: dict[str, Answer], least: float) -> dict[str, Answer]:
-    """Answer for all tracks of one speaker, where those that are sure alone do not contradict it."""
-    groups: dict[str, list[tuple[Entry, Scores]]] = defaultdict(list)
+def _joint_estimates(tracks: list[tuple[Entry, Scores]], alone: dict[str, Estimate], min_certainty: float) -> dict[str, Estimate]:
+    """Estimate over all tracks of a speaker, by track name, unless a certain estimate of one track contradicts it."""
+    speakers: dict[str, list[tuple[Entry, Scores]]] = defaultdict(list)
     for entry, scores in tracks:
         if entry.speaker != "unknown":
-            groups[entry.source + entry.speaker].append((entry, scores))
-    out = {}
-    for group in groups.values():
-        found = answer(Scores.join([scores for _, scores in group]))
-        sure = [a.delay_ms for a in (alone[entry.name] for entry, _ in group) if a.delay_ms is not None and a.sure >= least]
-        if len(group) > 1 and found.delay_ms is not None and found.sure >= least and all(abs(d - found.delay_ms) <= SAME_MS for d in sure):
-            out.update({entry.name: found for entry, _ in group})
-    return out
+            speakers[entry.source + entry.speaker].append((entry, scores))
+    joint = {}
+    for group in speakers.values():
+        estimate = estimate_delay(Scores.join([scores for _, scores in group]))
+        if len(group) == 1 or not estimate.is_certain(min_certainty):
+            continue
+        single = [alone[entry.name] for entry, _ in group]
+        if all(_distance_ms(s.delay_ms, estimate.delay_ms) <= SAME_MS for s in single if s.is_certain(min_certainty)):
+            joint.update({entry.name: estimate for entry, _ in group})
+    return joint
 
 
-def _choose(told: float | None, alone: Answer, together: Answer | None, least: float) -> float | None:
-    found = alone if alone.sure >= least or together is None else together
-    if found.delay_ms is None:
+def _choose(index_ms: float | None, alone: Estimate, joint: Estimate | None, min_certainty: float) -> float | None:
+    """The delay to train with, from the index's delay and the two estimates."""
+    estimate = alone if alone.certainty >= min_certainty or joint is None else joint
+    if estimate.delay_ms is None:
         return None
-    apart = np.inf if told is None else abs(found.delay_ms - told)
-    if apart > SAME_MS and found.sure >= least:
-        return found.delay_ms
-    return told if apart <= 2 * SAME_MS else None
+    distance = _distance_ms(index_ms, estimate.delay_ms)
+    if distance > SAME_MS and estimate.certainty >= min_certainty:
+        return estimate.delay_ms
+    return index_ms if distance <= 2 * SAME_MS else None
 
 
-def summary(entries: list[Entry], before: dict[str, float | None], after: dict[str, float | None]) -> dict[str, Counter]:
-    """What a repair did, by source: tracks kept, moved (by more than SAME_MS), found (none before) and left_out."""
-    out: dict[str, Counter] = defaultdict(Counter)
-    for e in entries:
-        old, new = before.get(e.name), after.get(e.name)
+def _distance_ms(a: float | None, b: float | None) -> float:
+    """Distance of two delays, infinite if one is unknown."""
+    return np.inf if a is None or b is None else abs(a - b)
+
+
+def count_changes(entries: list[Entry], before: dict[str, float | None], after: dict[str, float | None]) -> dict[str, Counter]:
+    """What a repair changed, by source: tracks kept, corrected (by more than SAME_MS), new (unknown before) and dropped."""
+    changes: dict[str, Counter] = defaultdict(Counter)
+    for entry in entries:
+        old, new = before.get(entry.name), after.get(entry.name)
         if new is None:
-            kind = "left_out"
+            kind = "dropped"
         elif old is None:
-            kind = "found"
+            kind = "new"
         else:
-            kind = "moved" if abs(new - old) > SAME_MS else "kept"
-        out[e.source][kind] += 1
-    return dict(out)
+            kind = "corrected" if abs(new - old) > SAME_MS else "kept"
+        changes[entry.source][kind] += 1
+    return dict(changes)
 
 
 def read_delays(cache: Path) -> dict[str, float | None] | None:
-    """The repaired delays of a cache, None where it was never repaired. Raises DataError."""
+    """The repaired delays of a cache by track name, None if it was never repaired. Raises DataError."""
     path = cache / "delays.json"
     if not path.exists():
         return None
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as e:
-        raise DataError(f"{path}: cannot be read ({e}); remove it, or repair the cache again") from e
+        raise DataError(f"{path}: cannot read ({e}); delete it, or run resync prepare --repair again") from e
 
 
 def write_delays(cache: Path, delays: dict[str, float | None]) -> None:
-    """Keep repaired delays in the cache."""
+    """Store repaired delays in the cache."""
     (cache / "delays.json").write_text(json.dumps(delays, indent=0))

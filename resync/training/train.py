@@ -1,4 +1,4 @@
-"""Train IC-SyncNet from a prepared cache: seeded, resumable, on one device or several, best checkpoint kept."""
+"""Train IC-SyncNet on a prepared cache: seeded, resumable, on one device or several, keeping the best checkpoint."""
 
 from __future__ import annotations
 
@@ -15,41 +15,43 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import weights
-from ..dimensions import Dimensions
 from ..errors import DataError
-from ..model import ICSyncNet
-from .cache import share_of_cached
-from .dataset import Augment, Library, draw_batch, muddy_sound, stack_windows, view_crops
-from .evaluate import embed_track, evaluate, read_tracks
+from ..syncnet.checkpoint import load_model, save_model
+from ..syncnet.dimensions import Dimensions
+from ..syncnet.model import ICSyncNet
+from .augment import Augment, augment_audio, view_crops
+from .cache import relative_crop_side
+from .dataset import TrackDataset, draw_batch, stack_windows
+from .evaluate import accuracy_table, embed_track, read_tracks
 from .losses import batch_weights, bbce
-from .ranks import Ranks
+from .ranks import Rank
 from .repair import read_delays
 
-CHECK_S = 8.0  # of each validation clip are looked at while training
+VALIDATION_S = 8.0  # of each validation clip are used during training
+LOG_STEPS = 100  # steps between two lines of the log
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides how a run goes; written into its log."""
+    """All settings of a run. The field names are keys of --recipe files and of the first line of the log."""
 
     minutes: float = 60.0
-    steps: int = 0  # where given, the run's length in steps instead of minutes: the same on any machine
-    batch: int = 12  # sequences a step
-    sequence: int = 20  # windows a sequence, all each other's false pairs
-    gap: float = 2.0  # frames from which a pair counts as false
-    near: float = 1.0  # weight of false pairs up to four frames apart
-    cross: float = 0.0  # share of the false side's loss given to pairs of different clips
+    steps: int = 0  # if set, the length of the run in steps instead of minutes: the same on any machine
+    batch: int = 12  # sequences per step
+    sequence: int = 20  # windows per sequence, all negatives of one another
+    gap: float = 2.0  # frames from which a pair counts as negative
+    near: float = 1.0  # weight of negative pairs up to four frames apart
+    cross: float = 0.0  # share of the negative loss given to pairs of different clips
     rate: float = 1e-3
     decay: float = 0.02
     warmup: int = 200  # steps
     dropblock: float = 0.1
     tune: float = 0.2  # last share of the run, without DropBlock ("drop and tune")
-    average: float = 0.999  # of the weights, exponential
-    power: float = 0.6  # speakers are drawn by (their frames) ** power
+    average: float = 0.999  # decay of the exponential moving average of the weights
+    power: float = 0.6  # speakers are drawn in proportion to (their frames) ** power
     skip: tuple[str, ...] = ()  # sources left out
-    people: float = 1.0  # share of the speakers that is used, for a learning curve
-    check_minutes: float = 10.0
+    people: float = 1.0  # share of the speakers that is used, for learning curves
+    check_minutes: float = 10.0  # between two validations
     seed: int = 0
     compile: bool = False
     augment: Augment = field(default_factory=Augment)
@@ -57,7 +59,7 @@ class Recipe:
 
 @dataclass
 class State:
-    """What a run needs to go on after a stop."""
+    """What a run needs to resume; the fields are keys of `last.pt`."""
 
     step: int = 0
     elapsed_s: float = 0.0
@@ -65,7 +67,11 @@ class State:
 
 
 class Trainer:
-    """One run in folder `out`: `log.jsonl`, `last.pt` (to resume) and `best.safetensors`."""
+    """One run in the folder `out`: `log.jsonl`, `last.pt` (to resume) and `best.safetensors`.
+
+    start: weights to start from, in place of random ones with these dimensions. Raises DataError if the
+    cache or `last.pt` is unusable, and WeightsError.
+    """
 
     def __init__(
         self,
@@ -74,147 +80,164 @@ class Trainer:
         recipe: Recipe = Recipe(),
         *,
         dimensions: Dimensions = Dimensions(),
-        ranks: Ranks,
+        rank: Rank,
         start: Path | None = None,
     ):
         out.mkdir(parents=True, exist_ok=True)
         self.cache, self.out, self.recipe = cache, out, recipe
-        self.ranks, self.device, self.share = ranks, ranks.device, ranks.share(recipe.batch)
+        self.rank, self.device, self.batch_slice = rank, rank.device, rank.batch_slice(recipe.batch)
         torch.manual_seed(recipe.seed)
-        self.data = Library(
+        self.dataset = TrackDataset(
             cache, "train", sequence=recipe.sequence, skip=recipe.skip, power=recipe.power, people=recipe.people, delays=read_delays(cache)
         )
-        self.net = weights.load(start) if start else ICSyncNet(dimensions)
-        self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's types
-        self.mean = copy.deepcopy(self.net).eval()
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=recipe.rate, fused=True)
-        model = ranks.wrap(self.net)
-        self.score = torch.compile(model) if recipe.compile else model
-        pairs = batch_weights(recipe.batch // ranks.world, recipe.sequence, recipe.gap, recipe.near, recipe.cross)
-        self.same, self.other = (weight.to(self.device) for weight in pairs)
+        self.net = load_model(start) if start else ICSyncNet(dimensions)
+        self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's type hints
+        self.average_net = copy.deepcopy(self.net).eval()
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=recipe.rate, fused=True)
+        model = rank.wrap(self.net)
+        self.pair_logits = torch.compile(model) if recipe.compile else model
+        weights = batch_weights(recipe.batch // rank.world_size, recipe.sequence, recipe.gap, recipe.near, recipe.cross)
+        self.positive, self.negative = (weight.to(self.device) for weight in weights)
         self.state = State()
         if (out / "last.pt").exists():
             self._resume()
 
-    def run(self, say: Callable[[str], None] = print) -> float:
-        """Train until the recipe's minutes are over; returns the best validation figure."""
+    def run(self, report: Callable[[str], None] = print) -> float:
+        """Train to the end of the recipe; returns the best validation score. report: gets each line of progress."""
         recipe, losses = self.recipe, []
-        self._log({"recipe": asdict(recipe), "tracks": len(self.data.tracks), "device": str(self.device), "devices": self.ranks.world})
+        self._log(
+            {
+                "recipe": asdict(recipe),
+                "tracks": len(self.dataset.tracks),
+                "device": str(self.device),
+                "devices": self.rank.world_size,
+            }
+        )
         next_check = self.state.elapsed_s + 60 * recipe.check_minutes
-        while (part := self._part()) < 1:
+        while (progress := self._progress()) < 1:
             began = time.monotonic()
-            losses.append(self._step(part))
-            self.state.elapsed_s = self.ranks.agree(self.state.elapsed_s + time.monotonic() - began)
-            if self.state.step % 100 == 0:
-                self._log(
-                    {
-                        "loss": round(float(np.mean(losses)), 4),
-                        "rate": self._rate(part),
-                        "scale": round(self.net.log_scale.exp().item(), 3),
-                        "bias": round(self.net.bias.item(), 3),
-                    },
-                    say,
-                )
+            losses.append(self._step(progress))
+            self.state.elapsed_s = self.rank.broadcast(self.state.elapsed_s + time.monotonic() - began)
+            if self.state.step % LOG_STEPS == 0:
+                self._log_step(progress, losses, report)
                 losses = []
             if self.state.elapsed_s >= next_check:
-                self._check(say)
+                self._checkpoint(report)
                 next_check += 60 * recipe.check_minutes
-        self._check(say)
+        self._checkpoint(report)
         return self.state.best
 
-    def _step(self, part: float) -> float:
+    def _step(self, progress: float) -> float:
+        """One optimiser step; returns the loss, averaged over all processes."""
         recipe = self.recipe
         self.net.train()
-        self.net.set_dropblock(recipe.dropblock if part < 1 - recipe.tune else 0.0)
+        self.net.set_dropblock(recipe.dropblock if progress < 1 - recipe.tune else 0.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(part) * group["times"]
-        # Seeds of each step's own, so that a resumed run sees what the unbroken one would have seen.
-        torch.manual_seed(int(np.random.default_rng((recipe.seed, self.state.step, self.ranks.rank)).integers(2**62)))
-        crops, mels = draw_batch(self.data, self.share, recipe.sequence, recipe.augment, (recipe.seed, self.state.step))
+            group["lr"] = self._learning_rate(progress) * group["times"]
+        # Seeds depend on the step, so that a resumed run draws what an uninterrupted one would have drawn.
+        torch.manual_seed(int(np.random.default_rng((recipe.seed, self.state.step, self.rank.rank)).integers(2**62)))
+        crops, mels = draw_batch(self.dataset, self.batch_slice, recipe.sequence, recipe.augment, (recipe.seed, self.state.step))
         crops, mels = crops.to(self.device, non_blocking=True), mels.to(self.device, non_blocking=True)
-        views = view_crops(crops, self.net.dimensions.crop.size, share_of_cached(self.net.dimensions.crop), recipe.augment)
-        mouth, sound = stack_windows(views, muddy_sound(mels, recipe.augment))
+        crop = self.net.dimensions.crop
+        views = view_crops(crops, crop.size, relative_crop_side(crop), recipe.augment)
+        mouth, audio = stack_windows(views, augment_audio(mels, recipe.augment))
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.score(mouth, sound)
-        loss = bbce(logits, self.same, self.other)
+            logits = self.pair_logits(mouth, audio)
+        loss = bbce(logits, self.positive, self.negative)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimizer.step()
-        self._average()
+        self._update_average()
         self.state.step += 1
-        return float(self.ranks.mean(loss.detach()))
+        return float(self.rank.mean(loss.detach()))
 
     @torch.no_grad()
-    def _average(self) -> None:
-        """Running mean of weights and of batch-norm statistics; short at first."""
-        keep = min(self.recipe.average, (1 + self.state.step) / (10 + self.state.step))
-        for mean, now in zip(self.mean.state_dict().values(), self.net.state_dict().values()):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(now, 1 - keep)
+    def _update_average(self) -> None:
+        """Exponential moving average of weights and batch-norm statistics, over fewer steps at first."""
+        decay = min(self.recipe.average, (1 + self.state.step) / (10 + self.state.step))
+        for average, current in zip(self.average_net.state_dict().values(), self.net.state_dict().values()):
+            if average.dtype.is_floating_point:
+                average.lerp_(current, 1 - decay)
             else:
-                mean.copy_(now)
+                average.copy_(current)
 
-    def _groups(self) -> list[dict]:
-        """Decay for kernels only; scale and bias of the probability move ten times as fast."""
-        free = [self.net.log_scale, self.net.bias]
-        rest = [p for p in self.net.parameters() if all(p is not f for f in free)]
+    def _parameter_groups(self) -> list[dict]:
+        """Weight decay for kernels only; ten times the learning rate for scale and bias of the probability."""
+        calibration = [self.net.log_scale, self.net.bias]
+        others = [p for p in self.net.parameters() if all(p is not c for c in calibration)]
         return [
-            {"params": [p for p in rest if p.ndim > 1], "weight_decay": self.recipe.decay, "times": 1.0},
-            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "times": 1.0},
-            {"params": free, "weight_decay": 0.0, "times": 10.0},
+            {"params": [p for p in others if p.ndim > 1], "weight_decay": self.recipe.decay, "times": 1.0},
+            {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0, "times": 1.0},
+            {"params": calibration, "weight_decay": 0.0, "times": 10.0},
         ]
 
-    def _part(self) -> float:
-        """Share of the run that is done, by steps where the recipe counts them, else by time."""
+    def _progress(self) -> float:
+        """Share of the run that is done, by steps if the recipe limits them, else by time."""
         return self.state.step / self.recipe.steps if self.recipe.steps else self.state.elapsed_s / (60 * self.recipe.minutes)
 
-    def _rate(self, part: float) -> float:
-        warm = min(1.0, (self.state.step + 1) / self.recipe.warmup)
-        return self.recipe.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, part))))
+    def _learning_rate(self, progress: float) -> float:
+        """Linear warm-up, then cosine decay to 1 %."""
+        warmup = min(1.0, (self.state.step + 1) / self.recipe.warmup)
+        return self.recipe.rate * warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
-    def _check(self, say: Callable[[str], None]) -> None:
-        """Validate the averaged network, keep it if it is the best so far, and save the state."""
-        if self.ranks.first:
-            self._validate(say)
+    def _checkpoint(self, report: Callable[[str], None]) -> None:
+        """Validate the averaged network, save it if it is the best so far, and save the state to resume from."""
+        if self.rank.is_main:
+            self._validate(report)
             self._save()
-        self.ranks.wait()
+        self.rank.barrier()
 
-    def _validate(self, say: Callable[[str], None]) -> None:
-        table = evaluate(self.mean, [embed_track(self.mean, t) for t in read_tracks(self.cache, "val", CHECK_S)])
+    def _validate(self, report: Callable[[str], None]) -> None:
+        tracks = read_tracks(self.cache, "val", VALIDATION_S)
+        table = accuracy_table(self.average_net, [embed_track(self.average_net, track) for track in tracks])
         row = table["all"]
-        # Whole clips saturate; three-second pieces tell networks apart that both have them right.
-        figure = ((row["whole_clip"] or 0) + (row.get("piece_3s") or 0)) / 2
-        if figure > self.state.best:
-            self.state.best = figure
-            weights.save(self.mean, self.out / "best.safetensors", {"step": str(self.state.step)})
-        self._log({"validation": table, "figure": round(figure, 4), "best": round(self.state.best, 4)}, lambda _: say(json.dumps(row)))
+        # Whole clips saturate; three-second segments still differ between networks that get all whole clips right.
+        score = ((row["whole_clip"] or 0) + (row.get("piece_3s") or 0)) / 2
+        if score > self.state.best:
+            self.state.best = score
+            save_model(self.average_net, self.out / "best.safetensors", {"step": str(self.state.step)})
+        self._log({"validation": table, "figure": round(score, 4), "best": round(self.state.best, 4)})
+        report(json.dumps(row))
 
     def _save(self) -> None:
-        saved = {
+        checkpoint = {
             "net": self.net.state_dict(),
-            "mean": self.mean.state_dict(),
+            "mean": self.average_net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "state": asdict(self.state),
         }
-        torch.save(saved, self.out / "last.tmp")
+        torch.save(checkpoint, self.out / "last.tmp")
         (self.out / "last.tmp").replace(self.out / "last.pt")
 
     def _resume(self) -> None:
+        path = self.out / "last.pt"
         try:
-            saved = torch.load(self.out / "last.pt", map_location=self.device, weights_only=True)
-            self.net.load_state_dict(saved["net"])
-            self.mean.load_state_dict(saved["mean"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.state = State(**saved["state"])
-        except (OSError, KeyError, TypeError, RuntimeError, ValueError, pickle.UnpicklingError) as e:
-            raise DataError(f"{self.out / 'last.pt'}: cannot go on from it ({str(e).splitlines()[0]}); use another output folder") from e
+            checkpoint = torch.load(path, map_location=self.device, weights_only=True)
+            self.net.load_state_dict(checkpoint["net"])
+            self.average_net.load_state_dict(checkpoint["mean"])
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            self.state = State(**checkpoint["state"])
+        except (OSError, KeyError, TypeError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as e:
+            reason = next(iter(str(e).splitlines()), type(e).__name__)
+            raise DataError(f"{path}: cannot resume from it ({reason}); use another output folder") from e
 
-    def _log(self, row: dict, say: Callable[[str], None] | None = None) -> None:
-        if not self.ranks.first:
-            return
+    def _log_step(self, progress: float, losses: list[float], report: Callable[[str], None]) -> None:
+        row = {
+            "loss": round(float(np.mean(losses)), 4),
+            "rate": self._learning_rate(progress),
+            "scale": round(self.net.log_scale.exp().item(), 3),
+            "bias": round(self.net.bias.item(), 3),
+        }
+        line = self._log(row)
+        if line:
+            report(line)
+
+    def _log(self, row: dict) -> str:
+        """Append a line to the log and return it; "" in processes other than the main one, which do not log."""
+        if not self.rank.is_main:
+            return ""
         line = json.dumps({"step": self.state.step, "minutes": round(self.state.elapsed_s / 60, 2), **row})
-        with open(self.out / "log.jsonl", "a") as f:
-            f.write(line + "\n")
-        if say:
-            say(line)
+        with open(self.out / "log.jsonl", "a") as log:
+            log.write(line + "\n")
+        return line

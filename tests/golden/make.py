@@ -17,8 +17,8 @@ import numpy as np
 
 import resync
 from resync.config import Config
-from resync.remux import ffmpeg_exe
-from resync.synth import talking_clip, write_clip
+from resync.demo.clip import talking_clip, write_clip
+from resync.remux.ffmpeg import ffmpeg_exe
 
 HERE = Path(__file__).parent
 CURVES = HERE / "curves.json"

@@ -1,0 +1,214 @@
+"""The library: measure the A/V offset of videos, and write corrected files.
+
+An `Analyzer` loads the face detector and the network once and is called many times; `analyze` and `fix` are
+thin helpers for a single file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import TypeAlias
+
+from .config import Config, PreviewConfig
+from .errors import MediaError
+from .faces.detect import make_detector
+from .media.source import VideoSource, open_source
+from .parallel import threads_per_stage
+from .remux.apply import Remuxed, add_recording, shift_audio
+from .remux.correction import Correction
+from .remux.export import check_audio_output, exported_audio
+from .remux.paths import Overwrite, check_output
+from .report.plot import check_plot, written_plot
+from .report.preview import Preview, check_preview, render_preview, require_start, strongest_start
+from .report.result import Analysis, Report
+from .sync.evidence import Evidence
+from .sync.measure import Progress, measure
+from .sync.recording import locate_recording
+from .sync.scoring import Engine
+from .syncnet.backend import load_backend
+from .syncnet.checkpoint import default_weights_path, sha256_of
+
+StrPath: TypeAlias = str | Path
+ProgressCallback: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class FixOptions:
+    """How `Analyzer.fix` acts on a report, and what it writes besides the corrected file.
+
+    force: apply the best delay even below the certainty threshold. fix_drift: resample audio that drifts steadily, instead of
+    refusing it. reencode: re-encode the audio with the shift applied, for players that ignore start times. overwrite: which existing
+    outputs may be replaced. export: also write the corrected audio alone (.wav, .flac, ...). plot: also write a plot (.png, .svg or .pdf).
+    """
+
+    force: bool = False
+    fix_drift: bool = False
+    reencode: bool = False
+    overwrite: Overwrite | bool = Overwrite.NEVER
+    export: StrPath | None = None
+    plot: StrPath | None = None
+
+
+class Analyzer:
+    """Measures the A/V offset of talking-face videos, and corrects them.
+
+    The detector and the network are loaded at the first use and kept. Threads may share an Analyzer; sent to another process it
+    takes its settings along and loads there. A weights file that is replaced on disk is used by Analyzers made afterwards.
+
+    Every method raises DetectorError, WeightsError or DeviceError when it cannot load, and MediaError for a file that it cannot read.
+    """
+
+    def __init__(self, config: Config = Config()):
+        self.config = config
+        self._engine: Engine | None = None
+        self._loading = Lock()
+
+    def __reduce__(self):
+        return type(self), (self.config,)
+
+    @property
+    def engine(self) -> Engine:
+        """Detector and network, loaded now if they are not yet."""
+        with self._loading:
+            if self._engine is None:
+                self._engine = _load_engine(self.config)
+            return self._engine
+
+    def open(self, source: StrPath | VideoSource, audio: StrPath | None = None) -> VideoSource:
+        """A file as a source, with its own audio track or with the external recording `audio`, roughly placed on its clock."""
+        if isinstance(source, VideoSource):
+            if audio is not None:
+                raise MediaError(f"{source.info.path}: an open source has its audio already; give a file to use the recording {audio} with")
+            return source
+        video = open_source(source, self.config, needs_audio=audio is None)
+        return video if audio is None else replace(video, audio=locate_recording(audio, video.info, self.config.media.audio_track - 1))
+
+    def examine(self, source: StrPath | VideoSource, *, audio: StrPath | None = None, progress: ProgressCallback | None = None) -> Analysis:
+        """Measure a video and keep the evidence for plots and previews. Arguments as in `analyze`."""
+        video, began = self.open(source, audio), time.monotonic()
+        evidence = measure(self.engine, video, self.config, progress)
+        return Analysis(Report.from_evidence(evidence, self.engine, time.monotonic() - began), evidence)
+
+    def analyze(
+        self,
+        source: StrPath | VideoSource,
+        *,
+        audio: StrPath | None = None,
+        plot: StrPath | None = None,
+        overwrite: Overwrite | bool = Overwrite.NEVER,
+        progress: ProgressCallback | None = None,
+    ) -> Report:
+        """Measure how late or early the audio of a talking-face video is.
+
+        source: a file, or frames and audio in memory (`resync.from_arrays`). audio: an external recording to analyse instead of the
+        video's own audio; its delay is the one it would have if both files started together. plot: also write a plot
+        (.png, .svg or .pdf). Raises OutputError for the plot.
+        """
+        video = self.open(source, audio)
+        if plot is not None:
+            for used in {video.info.path, video.audio.path}:  # before the long work, not after it
+                check_plot(used, plot, overwrite)
+        analysis = self.examine(video, progress=progress)
+        with _plot(analysis, plot, overwrite):
+            return analysis.report
+
+    def fix(
+        self,
+        source: StrPath,
+        target: StrPath,
+        options: FixOptions = FixOptions(),
+        *,
+        audio: StrPath | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> tuple[Report, Remuxed | None]:
+        """Measure `source` and write it to `target` with its audio in sync; the input is never changed.
+
+        audio: an external recording to use: it becomes the first audio track of `target`. Returns the report and what was written,
+        None where there is no answer to act on (then nothing is written). Raises OutputError and RemuxError; then no output is left behind.
+        """
+        for used in [source] if audio is None else [source, audio]:  # before the long work, not after it
+            check_output(used, target, options.overwrite)
+            if options.export is not None:
+                check_audio_output(used, options.export, options.overwrite)
+            if options.plot is not None:
+                check_plot(used, options.plot, options.overwrite)
+        report, evidence = self.examine(source, audio=audio, progress=progress)
+        report = report.force(self.config.decide) if options.force else report
+        correction = report.correction(options.fix_drift)
+        with _plot(Analysis(report, evidence), options.plot, options.overwrite):
+            if correction is None:
+                return report, None
+            with _export(evidence, correction, options):
+                return report, _apply(source, target, correction, options, audio)
+
+    def preview(
+        self,
+        source: StrPath,
+        target: StrPath,
+        *,
+        start_s: float | None = None,
+        seconds: float = PreviewConfig.seconds,
+        audio: StrPath | None = None,
+        overwrite: Overwrite | bool = Overwrite.NEVER,
+        progress: ProgressCallback | None = None,
+    ) -> tuple[Report, Preview | None]:
+        """Measure `source` and write `seconds` of it twice to `target`: as they are, and with the audio in sync.
+
+        start_s: where to start; by default where the evidence is strongest. Returns the report and what was written, None when
+        undecided (then nothing is written). Raises MediaError for a start outside the video, and OutputError.
+        """
+        for used in [source] if audio is None else [source, audio]:
+            check_preview(used, target, overwrite)
+        video = self.open(source, audio)
+        if start_s is not None:
+            require_start(video.info, start_s)
+        analysis = self.examine(video, progress=progress)
+        if not analysis.report.decided:
+            return analysis.report, None
+        start_s = strongest_start(analysis, seconds) if start_s is None else start_s
+        return analysis.report, render_preview(analysis, Path(target), start_s, seconds)
+
+
+def analyze(source: StrPath | VideoSource, config: Config = Config(), **options) -> Report:
+    """Measure one video: `Analyzer(config).analyze(source, ...)`."""
+    return Analyzer(config).analyze(source, **options)
+
+
+def fix(
+    source: StrPath, target: StrPath, config: Config = Config(), options: FixOptions = FixOptions(), **more
+) -> tuple[Report, Remuxed | None]:
+    """Correct one video: `Analyzer(config).fix(source, target, options, ...)`."""
+    return Analyzer(config).fix(source, target, options, **more)
+
+
+def _load_engine(config: Config) -> Engine:
+    threads = threads_per_stage()
+    faces = config.faces if config.faces.threads else replace(config.faces, threads=threads)
+    detector = make_detector(faces.detector, faces)
+    path = Path(config.weights) if config.weights else default_weights_path()
+    backend = load_backend(path, config.device, threads)
+    return Engine(detector, backend, f"{path.name}:{sha256_of(path)[:12]}")
+
+
+def _apply(source: StrPath, target: StrPath, correction: Correction, options: FixOptions, audio: StrPath | None) -> Remuxed:
+    if audio is not None:
+        return add_recording(source, audio, target, correction, overwrite=options.overwrite)
+    return shift_audio(source, target, correction, reencode=options.reencode, overwrite=options.overwrite)
+
+
+def _export(evidence: Evidence, correction: Correction, options: FixOptions) -> AbstractContextManager:
+    """The corrected audio as a file of its own, if asked for; it gets its name once the body is done."""
+    if options.export is None:
+        return nullcontext()
+    audio, length_s = evidence.audio, round(evidence.info.duration_s, 3)
+    return exported_audio(audio.path, audio.track, options.export, correction, length_s=length_s, overwrite=options.overwrite)
+
+
+def _plot(analysis: Analysis, plot: StrPath | None, overwrite: Overwrite | bool) -> AbstractContextManager:
+    """The plot, if asked for; it gets its name once the body is done."""
+    return nullcontext() if plot is None else written_plot(analysis, plot, overwrite)

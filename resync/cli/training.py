@@ -1,0 +1,286 @@
+"""The commands prepare, train and evaluate, for training on other data."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from ..errors import ResyncError
+
+if TYPE_CHECKING:
+    from ..syncnet.model import ICSyncNet
+    from ..training.evaluate import Embedded
+
+PATH = click.Path(path_type=Path)
+
+
+class OneLineErrors(click.Command):
+    """A command that prints a ResyncError as one line on stderr and exits with its exit code."""
+
+    def invoke(self, ctx: click.Context):
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ResyncError as e:
+            click.echo(f"resync: {e}", err=True)
+            sys.exit(e.exit_code)
+
+
+@click.command(cls=OneLineErrors)
+@click.argument("clips", type=PATH)
+@click.argument("cache", type=PATH)
+@click.option("--index", type=PATH, metavar="FILE", help="TSV file with columns file, split, source, speaker, suspected_delay_ms.")
+@click.option("--detector", default="centerface", show_default=True, metavar="NAME", help="Face detector, as for resync check.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes; by default one per core.")
+@click.option("--repair", is_flag=True, help="Also measure each training clip's own delay with the network, for resync train.")
+@click.option("--weights", type=PATH, metavar="FILE", help="Weights for --repair, instead of the packaged ones.")
+@click.option("--trust", multiple=True, metavar="SOURCE", help="With --repair: keep the delays of this source. Repeatable.")
+def prepare(
+    clips: Path,
+    cache: Path,
+    index: Path | None,
+    detector: str,
+    jobs: int | None,
+    repair: bool,
+    weights: Path | None,
+    trust: tuple[str, ...],
+) -> None:
+    """Extract mouth crops and mel frames of the videos in CLIPS into the training cache CACHE.
+
+    Without --index every clip is used for training, its folder names the speaker, and it counts as in sync.
+
+    Clips already in the cache are skipped. --repair stores the delays in the cache, leaves the clips as they
+    are, and excludes clips without a reliable delay from training. Repeat it with a better network.
+
+    Example: resync prepare clips/ cache/ --index clips/index.tsv
+    """
+    from ..config import FPS, FaceConfig
+    from ..training.prepare import prepare_cache
+
+    def show_progress(done: int, total: int, complaint: str) -> None:
+        if complaint:
+            click.echo(f"skipped: {complaint}", err=True)
+        if done % 100 == 0 or done == total:
+            click.echo(f"{done} of {total} clips", err=True)
+
+    faces = FaceConfig(detector=detector)
+    entries = prepare_cache(clips, cache, index=index, faces=faces, jobs=jobs, progress=show_progress)
+    click.echo(f"{cache}: {len(entries)} face tracks, {sum(e.frames for e in entries) / FPS:.0f} s")
+    if repair:
+        _repair(cache, weights, trust)
+
+
+@click.command(cls=OneLineErrors)
+@click.argument("cache", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Training time.")
+@click.option("--recipe", type=click.File(), metavar="FILE", help="JSON file with fields of training.train.Recipe, and `dimensions`.")
+@click.option("--from", "start", type=PATH, metavar="FILE", help="Weights to start from.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+@click.option("--compile/--no-compile", "compile_", default=False, help="Use torch.compile: faster, needs a C++ compiler on CPU.")
+def train(
+    cache: Path, out: Path, minutes: float, recipe: TextIO | None, start: Path | None, device: str, seed: int, compile_: bool
+) -> None:
+    """Train the network on CACHE; writes log.jsonl, last.pt and best.safetensors to OUT.
+
+    Run the same command again to resume.
+
+    Example: resync train cache/ runs/first --minutes 90
+
+    On several devices: torchrun --nproc-per-node 2 -m resync train cache/ runs/first --minutes 90
+    """
+    from ..syncnet.dimensions import Dimensions
+    from ..training.augment import Augment
+    from ..training.ranks import join_run
+    from ..training.train import Recipe, Trainer
+
+    defaults = {**asdict(Recipe(minutes=minutes, seed=seed, compile=compile_)), "dimensions": Dimensions().to_dict()}
+    settings = _merge(defaults, _read_json(recipe, "--recipe"), "--recipe")
+    dimensions, augment = Dimensions.from_dict(settings.pop("dimensions")), Augment(**settings.pop("augment"))
+    settings["skip"] = tuple(settings["skip"])
+    with join_run(device) as rank:
+        trainer = Trainer(cache, out, Recipe(**settings, augment=augment), dimensions=dimensions, rank=rank, start=start)
+        best = trainer.run(lambda line: click.echo(line, err=True))
+    if rank.is_main:
+        click.echo(f"{out / 'best.safetensors'}: {best:.4f}")
+
+
+@click.command(cls=OneLineErrors)
+@click.argument("source", type=PATH)
+@click.option("--list", "listing", type=PATH, metavar="FILE", help="Text file with clips below SOURCE, in the format of LRS2 and LRS3.")
+@click.option("--weights", type=PATH, metavar="FILE", help="Weights to evaluate, instead of the packaged ones.")
+@click.option("--split", default="val", show_default=True, metavar="NAME", help="Split of a cache.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--detector", default="auto", show_default=True, metavar="NAME", help="Face detector for clips, as for resync check.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with a row per clip, instead of tables.")
+@click.option("--calibrate", is_flag=True, help="Print the calibration of P and of the uncertainty, and fit the certainty rule instead.")
+@click.option("--write", type=PATH, metavar="FILE", help="With --calibrate: write weights with calibrated scale and bias.")
+def evaluate(
+    source: Path,
+    listing: Path | None,
+    weights: Path | None,
+    split: str,
+    device: str,
+    detector: str,
+    as_json: bool,
+    calibrate: bool,
+    write: Path | None,
+) -> None:
+    """Print the accuracy of the network on SOURCE, by source: windows of 5 to 15 frames, segments, whole clips.
+
+    SOURCE is a training cache or a folder of clips. "relative" figures compare with each clip's own delay
+    (from the index, else measured over the whole clip), "plain" figures assume that every clip is in sync.
+
+    Example: resync evaluate cache/
+
+    LRS2 and LRS3: resync evaluate LRS2/ --list LRS2/test.txt; resync evaluate LRS3/test
+    """
+    from ..syncnet.checkpoint import load_model
+    from ..syncnet.torch_backend import pick_device
+    from ..training.evaluate import accuracy_table, clip_metrics, mean_metrics
+
+    net = load_model(weights, pick_device(device))
+    embedded = _embed_cache(net, source, split) if (source / "index.jsonl").is_file() else _embed_clips(net, source, listing, detector)
+    if calibrate:
+        _calibrate(net, embedded, write)
+        return
+    clips = [clip_metrics(net, track) for track in embedded]
+    tables = {"relative": accuracy_table(net, embedded), "plain": accuracy_table(net, embedded, plain=True)}
+    means = mean_metrics(clips)
+    if as_json:
+        click.echo(json.dumps({**tables, "set": means, "clips": clips}))
+        return
+    for name, table in tables.items():
+        click.echo("\n".join([f"{name}:", *table_lines(table)]))
+    click.echo(", ".join(f"{name} {value}" for name, value in means.items() if name != "offset_histogram"))
+    click.echo("offset in frames: clips")
+    for frames, count in means["offset_histogram"].items():
+        click.echo(f"{frames:>4}: {count}")
+
+
+def _embed_cache(net: ICSyncNet, cache: Path, split: str) -> list[Embedded]:
+    from ..training.evaluate import embed_track, read_tracks
+
+    return [embed_track(net, track) for track in read_tracks(cache, split)]
+
+
+def _embed_clips(net: ICSyncNet, folder: Path, listing: Path | None, detector_name: str) -> list[Embedded]:
+    """Embed the clips of a folder; unusable ones are named on stderr. Raises DataError if none is usable."""
+    from ..config import FaceConfig
+    from ..errors import DataError
+    from ..faces.detect import make_detector
+    from ..training.clips import embed_clip, find_clips, read_clip
+
+    faces, embedded = FaceConfig(detector=detector_name), []
+    detector = make_detector(detector_name, faces)
+    for path in find_clips(folder, listing):
+        try:
+            embedded.append(embed_clip(net, path, read_clip(path, detector, faces, net.dimensions.mel)))
+        except ResyncError as e:
+            click.echo(f"skipped: {e}", err=True)
+    if not embedded:
+        raise DataError(f"{listing or folder}: no clip could be used")
+    return embedded
+
+
+def _repair(cache: Path, weights: Path | None, trusted: tuple[str, ...]) -> None:
+    """Measure the training clips' own delays, store them in the cache and print what changed, by source."""
+    from ..syncnet.checkpoint import load_model
+    from ..syncnet.torch_backend import pick_device
+    from ..training.evaluate import embed_track, read_tracks, score_track
+    from ..training.repair import SECONDS, count_changes, read_delays, repair_delays, write_delays
+
+    net = load_model(weights, pick_device())
+    tracks = [(track.entry, score_track(net, embed_track(net, track))) for track in read_tracks(cache, "train", SECONDS)]
+    entries = [entry for entry, _ in tracks]
+    before = read_delays(cache) or {entry.name: entry.delay_ms for entry in entries}
+    after = repair_delays(tracks, trusted=trusted)
+    write_delays(cache, after)
+    for source, counts in sorted(count_changes(entries, before, after).items()):
+        click.echo(f"{source}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())))
+
+
+def _calibrate(net: ICSyncNet, embedded: list[Embedded], write: Path | None) -> None:
+    """Print the calibration of P and of the uncertainty, and the certainty rule with its trade-off.
+
+    With enough people both are also evaluated on people held out of the fit.
+    """
+    from ..syncnet.checkpoint import save_model
+    from ..training.calibrate import (
+        FOLDS,
+        certainties,
+        collect_pairs,
+        collect_peaks,
+        error_ratios,
+        fit_rule,
+        fit_scale,
+        held_out,
+        reliability,
+        rescaled_odds,
+        trade_off,
+    )
+
+    pairs = collect_pairs(net, embedded)
+    slope, shift = fit_scale(pairs)
+    enough_people = len(set(pairs.person)) >= FOLDS
+    held_out_pairs = replace(pairs, odds=held_out(pairs, fit_scale, rescaled_odds)) if enough_people else None
+    if write:
+        net.rescale(slope, shift)
+        pairs = collect_pairs(net, embedded)
+    error, bins = reliability(pairs)
+    _print_json({"expected_calibration_error": error, "best_slope": slope, "best_shift": shift})
+    if held_out_pairs:
+        _print_json({"held_out": True, "expected_calibration_error": reliability(held_out_pairs)[0]})
+    for row in bins:
+        _print_json(row)
+    for kind, ratios in error_ratios(net, embedded).items():
+        if len(ratios):
+            _print_json({f"uncertainty_of_{kind}": {"answers": len(ratios), "covered": round(float((ratios <= 1).mean()), 4)}})
+    if write:
+        save_model(net, write)
+    samples = collect_peaks(net, embedded)
+    rule = fit_rule(samples)
+    _print_json({"rule": rule})
+    for row in trade_off(samples, certainties(samples, rule)):
+        _print_json(row)
+    for row in trade_off(samples, held_out(samples, fit_rule, certainties)) if enough_people else ():
+        _print_json({"held_out": True, **row})
+
+
+def _print_json(row: dict) -> None:
+    click.echo(json.dumps(row))
+
+
+def table_lines(table: dict[str, dict]) -> list[str]:
+    """Aligned text of a table of figures by source."""
+    columns = list(table["all"])
+    rows = [["source", *columns]]
+    for source, figures in table.items():
+        rows.append([source, *("-" if figures.get(c) is None else f"{figures[c]:g}" for c in columns)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows]
+
+
+def _merge(defaults: dict, given: dict, option: str) -> dict:
+    """`defaults` updated with `given`, nested dicts too. Raises click.BadParameter for unknown names."""
+    if unknown := set(given) - set(defaults):
+        known = ", ".join(sorted(defaults))
+        raise click.BadParameter(f"unknown settings: {', '.join(sorted(unknown))}; known are {known}", param_hint=option)
+    return {**defaults, **{k: _merge(defaults[k], v, option) if isinstance(v, dict) else v for k, v in given.items()}}
+
+
+def _read_json(file: TextIO | None, option: str) -> dict:
+    """The JSON object in a file, {} without a file. Raises click.BadParameter."""
+    try:
+        value = json.load(file) if file else {}
+    except ValueError as e:
+        raise click.BadParameter(f"not JSON: {e}", param_hint=option) from e
+    if not isinstance(value, dict):
+        raise click.BadParameter("not a JSON object", param_hint=option)
+    return value

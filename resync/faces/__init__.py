@@ -1,0 +1,1 @@
+"""Face detection, face tracks over time, and aligned mouth crops."""

@@ -1,0 +1,1 @@
+"""Reading media: streams, frames and audio samples, placed by presentation timestamps."""

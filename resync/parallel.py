@@ -1,0 +1,80 @@
+"""Pipeline stages that run concurrently, each in its own thread, and the number of threads a stage may use.
+
+Threads are enough: decoding, ONNX Runtime, NumPy and Pillow release the global interpreter lock while they work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Iterator
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+Item = TypeVar("Item")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_MAX_THREADS = 4  # per network; these are small and do not scale further
+_POLL_S = 0.1  # how often a blocked producer checks whether it was cancelled
+
+
+def available_cores() -> int:
+    """Return the number of CPU cores this process may use: its CPU affinity, limited by OMP_NUM_THREADS."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get(THREAD_VARIABLES[0], "")
+    return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores
+
+
+def threads_per_stage() -> int:
+    """Return the number of threads for each network; two networks run concurrently, next to the decoder."""
+    return max(1, min(available_cores() // 2, _MAX_THREADS))
+
+
+def prefetch(items: Iterable[Item], max_ahead: int) -> Generator[Item, None, None]:
+    """Yield `items` in order, produced by a thread that buffers up to `max_ahead` of them.
+
+    An exception raised by `items` is raised here, after the items before it. Close the generator if you do not
+    exhaust it: that ends the thread and closes `items` if it is a generator.
+    """
+    buffer: Queue[tuple[Item | None, BaseException | None, bool]] = Queue(max_ahead)  # item, error, is the end
+    cancelled = Event()
+
+    def put(item: Item | None, error: BaseException | None, end: bool) -> bool:
+        """Add to the buffer when there is room. Returns False if cancelled."""
+        while not cancelled.is_set():
+            try:
+                buffer.put((item, error, end), timeout=_POLL_S)
+                return True
+            except Full:
+                continue
+        return False
+
+    def produce() -> None:
+        source: Iterator[Item] = iter(items)
+        try:
+            for item in source:
+                if not put(item, None, False):
+                    return
+            put(None, None, True)
+        except BaseException as error:  # SystemExit, too, belongs to the consumer
+            put(None, error, True)
+        finally:
+            if isinstance(source, Generator):
+                source.close()
+
+    thread = Thread(target=produce, name="resync-prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error, end = buffer.get()
+            if error is not None:
+                raise error
+            if end:
+                return
+            yield item  # type: ignore[misc]  # None only at the end
+    finally:
+        cancelled.set()
+        while thread.is_alive():
+            try:
+                buffer.get_nowait()  # the producer may be waiting for room
+            except Empty:
+                thread.join(_POLL_S)

@@ -1,0 +1,1 @@
+"""Writing corrected files with ffmpeg: audio shifted, everything else kept."""

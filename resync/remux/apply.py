@@ -1,0 +1,167 @@
+"""Writing a file with its audio corrected: run ffmpeg beside the target, verify the result, then rename it.
+
+The video is always a stream copy. The audio is one too, with shifted timestamps, unless the container cannot store
+the offset or re-encoding was requested.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import MediaError, OutputError, RemuxError
+from ..media.probe import MediaInfo, probe, require_video
+from .command import Extras, build_command, build_recording_command
+from .containers import suffix_of
+from .correction import Correction
+from .encoders import ENCODERS, encoder_for, widely_playable
+from .ffmpeg import ffmpeg_exe, run_ffmpeg
+from .paths import Overwrite, check_output, temporary_output
+from .plan import Plan, plan_shift, require_frame_times
+from .streams import inspect_extras, stream_counts
+
+_MIN_NOTED_MS = 0.5  # shorter times are not worth a note
+_MAX_MISSING_VIDEO_S = 1.0  # shorter video at the end is not worth a note
+
+
+@dataclass(frozen=True)
+class Remuxed:
+    """What was written.
+
+    command: as run, but with `path` in place of the temporary file; notes: for the user, one line each;
+    cut_ms: audio at the head that no longer plays because it now lies before the video.
+    """
+
+    path: Path
+    command: tuple[str, ...]
+    reencoded: bool
+    notes: tuple[str, ...]
+    cut_ms: float = 0.0
+
+    def to_dict(self) -> dict:
+        """For JSON: all but the command."""
+        return {"file": str(self.path), "reencoded": self.reencoded, "cut_ms": self.cut_ms, "notes": list(self.notes)}
+
+
+def shift_audio(
+    src: str | Path,
+    dst: str | Path,
+    correction: Correction,
+    *,
+    reencode: bool = False,
+    overwrite: Overwrite | bool = Overwrite.NEVER,
+    info: MediaInfo | None = None,
+) -> Remuxed:
+    """Write `src` to `dst` with the correction applied to every audio track.
+
+    A tempo other than 1 always re-encodes the audio. `info` saves probing `src`. Raises MediaError for a bad source,
+    OutputError for a bad target, RemuxError when ffmpeg fails; then no file is left behind.
+    """
+    src, dst = Path(src), Path(dst)
+    info = info or probe(src)
+    check_output(src, dst, overwrite)
+    plan, program = plan_shift(info, dst, correction, reencode), ffmpeg_exe()
+
+    def build(out: Path, extras: Extras) -> list[str]:
+        return build_command(program, info, out, correction, plan, extras)
+
+    command, notes = _write(info, dst, build, correction.shift_s)
+    return Remuxed(dst, command, plan.reencode, (*_notes(info, dst, plan), *notes), plan.hidden_audio_ms)
+
+
+def add_recording(
+    src: str | Path,
+    recording: str | Path,
+    dst: str | Path,
+    correction: Correction,
+    *,
+    overwrite: Overwrite | bool = Overwrite.NEVER,
+) -> Remuxed:
+    """Write `src` to `dst` with the audio file `recording`, corrected, as its first audio track.
+
+    The recording is padded or cut to the length of the video; the audio tracks of `src` are copied after it.
+    Raises what `shift_audio` raises.
+    """
+    src, dst = Path(src), Path(dst)
+    info, recording_info = probe(src), probe(recording)
+    check_output(src, dst, overwrite)
+    check_output(recording, dst, overwrite)
+    if not recording_info.audio:
+        raise MediaError(f"{recording}: no audio in this file; give an audio recording")
+    require_frame_times(info, dst)
+    program, encoder = ffmpeg_exe(), encoder_for(widely_playable(recording_info.audio[0], dst), suffix_of(dst))
+    length_s = info.video.start_s + info.video.duration_s if info.video else info.duration_s
+
+    def build(out: Path, extras: Extras) -> list[str]:
+        return build_recording_command(program, info, recording_info, out, correction, length_s, extras)
+
+    command, notes = _write(info, dst, build, 0.0)
+    own = f"; {len(info.audio)} audio track(s) of the input follow" if info.audio else ""
+    return Remuxed(dst, command, True, (f"the first audio track is {recording} ({encoder}){own}", *notes))
+
+
+def _write(info: MediaInfo, dst: Path, build: Callable[[Path, Extras], list[str]], shift_s: float) -> tuple[tuple[str, ...], list[str]]:
+    """Run the command of `build(output, extras)`, verify the result and rename it to `dst`.
+
+    Returns (the command, with `dst` for the temporary file; notes).
+    """
+    src, notes = info.path, []
+    target = Path(os.path.realpath(dst))  # write through a symbolic link, like cp
+    try:
+        with temporary_output(target) as temporary, tempfile.TemporaryDirectory(prefix="resync-") as folder:
+            extras, droppable = inspect_extras(src, dst, Path(folder))
+            try:
+                run_ffmpeg(build(temporary, extras), src, dst)
+            except RemuxError:
+                if not droppable:
+                    raise
+                extras = replace(extras, left_out=extras.left_out + droppable)
+                run_ffmpeg(build(temporary, extras), src, dst)
+                notes.append(f"{len(droppable)} data stream(s) left out: {dst.suffix} cannot store them")
+            notes += _verify(info, temporary, dst, shift_s)
+            temporary.chmod(temporary.stat().st_mode & (src.stat().st_mode | 0o600))  # never more permissive than the source
+            os.replace(temporary, target)
+            return tuple(build(dst, extras)), notes
+    except OSError as error:
+        raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def _notes(info: MediaInfo, dst: Path, plan: Plan) -> list[str]:
+    """What the user should know about the plan, one line each."""
+    notes = []
+    if plan.reencode_reason:
+        notes.append(f"{plan.reencode_reason}; audio was re-encoded, video copied")
+    if plan.reencode:
+        for number, track in enumerate(info.audio, start=1):
+            encoder = encoder_for(track, suffix_of(dst))
+            if encoder not in (track.codec, ENCODERS.get(track.codec)):
+                notes.append(f"audio track {number} was converted from {track.codec} to {encoder.removeprefix('lib')}")
+    if plan.hidden_audio_ms >= _MIN_NOTED_MS:
+        fate = "were cut" if plan.reencode else "stay in the file, but players skip them"
+        notes.append(f"the first {plan.hidden_audio_ms:.0f} ms of audio lie before the video and {fate}")
+    if 1000 * plan.video_delay_s >= _MIN_NOTED_MS:
+        notes.append(f"the video starts {1000 * plan.video_delay_s:.0f} ms into the file, so that no audio is lost")
+    if plan.extend_first_frame:
+        notes.append(f"the first frame is shown {1000 * require_video(info).start_s:.0f} ms longer, so that the file starts at zero")
+    return notes
+
+
+def _verify(info: MediaInfo, written_path: Path, dst: Path, shift_s: float) -> list[str]:
+    """Notes on the written file. Raises RemuxError when it lacks a stream of the source."""
+    try:
+        written = probe(written_path)
+        missing = stream_counts(info.path) - stream_counts(written_path)
+    except MediaError as error:
+        raise RemuxError(f"{dst}: the output of ffmpeg cannot be read back; write an .mkv file instead") from error
+    if missing:
+        lost = ", ".join(f"{count} {kind}" for kind, count in missing.items())
+        raise RemuxError(f"{dst}: {dst.suffix} did not take every stream (lost: {lost}); write an .mkv file instead")
+    # A video without a duration of its own is given that of the file, which changes with the shift.
+    allowed_s = _MAX_MISSING_VIDEO_S + abs(shift_s)
+    if info.video and written.video and info.video.duration_s - written.video.duration_s > allowed_s:
+        declared_s, written_s = info.video.duration_s, written.video.duration_s
+        return [f"the video ends after {written_s:.1f} s, but the input declares {declared_s:.1f} s; it may be damaged"]
+    return []

@@ -1,0 +1,54 @@
+"""The ffmpeg program: where it is, how it is run, and its errors in one line."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import RemuxError
+from .containers import suffix_of
+
+
+def ffmpeg_exe() -> str:
+    """Path of the ffmpeg program packaged with imageio-ffmpeg. Raises RemuxError when there is none."""
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise RemuxError("no ffmpeg program found; run `pip install imageio-ffmpeg` or set IMAGEIO_FFMPEG_EXE to one") from error
+
+
+def run_ffmpeg(command: Sequence[str], src: Path, dst: Path) -> None:
+    """Run an ffmpeg command whose last argument is the output file.
+
+    Raises RemuxError that names `src`, and `dst` in place of the output file.
+    """
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    except OSError as error:
+        raise RemuxError(f"{command[0]}: cannot be run ({error.strerror}); set IMAGEIO_FFMPEG_EXE to an ffmpeg program") from error
+    if done.returncode == 0:
+        return
+    if done.returncode == -getattr(signal, "SIGXFSZ", 0):
+        raise RemuxError(f"{dst}: exceeds the file size limit; raise the limit (ulimit -f), or choose another place")
+    if done.returncode < 0:  # some builds of ffmpeg 7.0 crash on every MPEG-TS
+        raise RemuxError(f"{src}: ffmpeg crashed on this file; upgrade imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE to another build")
+    log = done.stderr.decode(errors="replace")
+    reason = _first_error(log).replace(command[-1], str(dst))
+    if not re.search("write header|choose an output format", log):
+        way_out = "check that the input plays and that the disk has room"
+    elif suffix_of(dst) == ".mkv":
+        way_out = f"keep the input's own file type, {src.suffix}"
+    else:
+        way_out = "write an .mkv file, which takes almost any stream"
+    raise RemuxError(f"{src}: ffmpeg could not write {dst.name} ({reason}); {way_out}")
+
+
+def _first_error(log: str) -> str:
+    """ffmpeg's first error, which is the cause of the others, without its "[muxer @ address]" prefix."""
+    lines = (re.sub(r"^(\[[^\]]*\]\s*)+", "", line).strip(" .") for line in log.splitlines())
+    return next(filter(None, lines), "no reason given")[:300]

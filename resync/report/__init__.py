@@ -1,0 +1,1 @@
+"""Results for people and programs: JSON, CSV, text, table, plot, preview."""

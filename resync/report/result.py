@@ -1,0 +1,192 @@
+"""The answer for one file, as data and as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..config import DecideConfig
+from ..media.probe import require_video
+from ..remux.correction import Correction
+from ..sync.decide import SegmentResult, is_in_sync
+from ..sync.evidence import Evidence
+from ..sync.scoring import Engine
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answer for one file. Milliseconds; None where unknown.
+
+    audio: the external recording that was analysed, None for the video's own audio.
+
+    audio_delay_ms > 0: the audio comes after the lips. shift_ms: how `fix` shifts the audio
+    (+ = plays later): -audio_delay_ms, and 0 for a file that is in sync and left alone.
+    certainty: that best_delay_ms is the true delay, 0..1; both are also reported below the threshold for an answer.
+    forced: `fix --force` used best_delay_ms although it is below the threshold; the verdict stays undecided, shift_ms is what it did.
+    drift_start_ms: the delay at time zero, where it changes by drift_ms_per_min.
+    """
+
+    file: str
+    audio: str | None
+    verdict: str
+    audio_delay_ms: float | None
+    audio_delay_frames: float | None
+    shift_ms: float | None
+    forced: bool
+    probability_at_offset: float | None
+    offscreen_ratio: float | None
+    uncertainty_ms: float | None
+    certainty: float | None
+    best_delay_ms: float | None
+    drift_ms_per_min: float | None
+    drift_start_ms: float | None
+    reasons: tuple[str, ...]
+    segments: tuple[SegmentResult, ...]
+    faces: int
+    analysed_s: float
+    duration_s: float
+    fps: float
+    detector: str
+    device: str
+    weights: str
+    elapsed_s: float
+    curve: dict[str, list[float]] = field(default_factory=dict, repr=False)
+
+    @property
+    def decided(self) -> bool:
+        """Whether there is a delay to act on."""
+        return self.verdict in ("in_sync", "out_of_sync")
+
+    def correction(self, fix_drift: bool = False) -> Correction | None:
+        """What puts the audio in sync; None without an answer. A drift is only corrected with fix_drift."""
+        if self.verdict == "drift" and fix_drift and self.drift_start_ms is not None and self.drift_ms_per_min is not None:
+            # What belongs to the frame at t is heard at t + start + slope t.
+            return Correction(-self.drift_start_ms, 1 + self.drift_ms_per_min / 60_000)
+        return None if self.shift_ms is None else Correction(self.shift_ms)
+
+    def force(self, config: DecideConfig = DecideConfig()) -> Report:
+        """The report with its best delay acted on, where it is undecided but has one; else unchanged."""
+        if self.verdict != "undecided" or self.best_delay_ms is None:
+            return self
+        return replace(self, forced=True, shift_ms=_shift_ms(self.best_delay_ms, is_in_sync(self.best_delay_ms / 1000, config)))
+
+    def to_dict(self, with_curve: bool = False) -> dict:
+        """The documented JSON object."""
+        row = {"schema": SCHEMA, **{k: v for k, v in vars(self).items() if k != "curve"}}
+        row["reasons"] = list(self.reasons)
+        row["segments"] = [
+            {
+                "start_s": round(s.start_s, 2),
+                "end_s": round(s.end_s, 2),
+                "audio_delay_ms": ms(s.delay_s),
+                "probability": rounded(s.probability),
+            }
+            for s in self.segments
+        ]
+        return row | ({"curve": self.curve} if with_curve else {})
+
+    @staticmethod
+    def from_dict(row: dict) -> Report:
+        """Inverse of `to_dict`; other keys are ignored. Raises KeyError where one is missing."""
+        known = {f.name: row[f.name] for f in fields(Report) if f.name != "curve"}
+        values = ((s["start_s"], s["end_s"], s["audio_delay_ms"], s["probability"]) for s in row["segments"])
+        segments = tuple(SegmentResult(start, end, None if late is None else late / 1000, p) for start, end, late, p in values)
+        return Report(**known | {"reasons": tuple(row["reasons"]), "segments": segments, "curve": row.get("curve", {})})
+
+    @staticmethod
+    def from_evidence(evidence: Evidence, engine: Engine, elapsed_s: float) -> Report:
+        """The report of a measurement by `engine` that took elapsed_s."""
+        info, audio, decision = evidence.info, evidence.audio, evidence.decision
+        fps, delay_ms = require_video(info).fps, ms(decision.delay_s)
+        return Report(
+            file=str(info.path),
+            audio=None if audio.path == info.path else str(audio.path),
+            verdict=decision.verdict,
+            audio_delay_ms=delay_ms,
+            audio_delay_frames=None if delay_ms is None else rounded(delay_ms / 1000 * fps, 2),
+            shift_ms=None if delay_ms is None else _shift_ms(delay_ms, decision.verdict == "in_sync"),
+            forced=False,
+            probability_at_offset=rounded(decision.probability),
+            offscreen_ratio=rounded(decision.offscreen_ratio),
+            uncertainty_ms=ms(decision.uncertainty_s),
+            certainty=rounded(decision.certainty),
+            best_delay_ms=ms(decision.best_s),
+            drift_ms_per_min=None if decision.drift is None else rounded(60_000 * decision.drift.slope),
+            drift_start_ms=None if decision.drift is None else ms(decision.drift.start_s),
+            reasons=decision.reasons,
+            segments=decision.segments,
+            faces=evidence.faces,
+            analysed_s=round(evidence.analysed_s, 2),
+            duration_s=round(info.duration_s, 3),
+            fps=round(fps, 3),
+            detector=engine.detector.name,
+            device=engine.backend.device,
+            weights=engine.weights,
+            elapsed_s=round(elapsed_s, 2),
+            curve={
+                "shift_ms": (-1000 * decision.delays_s[::-1]).round(1).tolist(),
+                "probability": np.nan_to_num(decision.curve[::-1]).round(4).tolist(),
+            },
+        )
+
+    def to_json(self, with_curve: bool = False, **more) -> str:
+        """One line of JSON, with the fields of `more` after the report's own."""
+        return json.dumps(self.to_dict(with_curve) | more, ensure_ascii=False, allow_nan=False)
+
+
+class Analysis(NamedTuple):
+    """A report and the evidence that it rests on, for plots and previews."""
+
+    report: Report
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome for one file of a batch: its report, or an error of one line.
+
+    target: where `fix` should write, None for `check`. written: what it wrote, as `Remuxed.to_dict`, None for nothing.
+    """
+
+    file: str
+    report: Report | None = None
+    target: str | None = None
+    written: dict | None = None
+    error: str | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is an answer, and, for `fix`, a file was written."""
+        return self.written is not None or (self.report is not None and self.report.decided)
+
+    def to_json(self, with_curve: bool = False) -> str:
+        """One line of JSON."""
+        if self.report is None:
+            return error_json(self.file, self.error or "")
+        return self.report.to_json(with_curve, **({} if self.target is None else {"written": self.written}))
+
+
+def _shift_ms(delay_ms: float, in_sync: bool) -> float:
+    """The shift that corrects a delay; a file in sync is left alone."""
+    return 0.0 if in_sync else -delay_ms
+
+
+def ms(seconds: float | None) -> float | None:
+    """Seconds to milliseconds, to a tenth; None stays None."""
+    return None if seconds is None else round(1000 * float(seconds), 1) + 0.0
+
+
+def rounded(value: float | None, digits: int = 3) -> float | None:
+    """round() for floats; None stays None."""
+    return None if value is None else round(float(value), digits)
+
+
+def error_json(file: str | Path, message: str) -> str:
+    """The JSON line of a file that could not be analysed."""
+    return json.dumps({"schema": SCHEMA, "file": str(file), "verdict": None, "error": message}, ensure_ascii=False)

@@ -1,0 +1,80 @@
+"""Many results at a glance: rows of a table, rows of CSV, and the summary line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import fields
+
+from .result import Outcome, Report
+from .text import delay_text
+
+COLUMNS = [f.name for f in fields(Report) if f.name not in ("segments", "curve")] + ["written", "error"]
+#: Every kind of outcome, in the order of the summary line.
+KINDS = ("fixed", "in sync", "out of sync", "forced", "drifting", "undecided", "failed")
+HEADER = f"{'result':<14} {'frames':>7} {'+-ms':>5} {'certainty':>9} {'off-screen':>10} {'length':>8}  file"
+
+
+def outcome_kind(outcome: Outcome) -> str:
+    """One of KINDS."""
+    report = outcome.report
+    if report is None:
+        return "failed"
+    if not outcome.settled:
+        return "drifting" if report.verdict == "drift" else "undecided"
+    if report.forced:
+        return "forced"
+    if report.verdict == "in_sync":
+        return "in sync"
+    return "fixed" if outcome.written else "out of sync"
+
+
+def table_row(outcome: Outcome, style: Callable[[str, str], str] = lambda kind, text: text) -> str:
+    """One row of the table, with reasons in lines below it; the file comes last because its name may be of any length.
+
+    style(kind, text): the text of the first column, coloured by kind of outcome.
+    """
+    kind, r = outcome_kind(outcome), outcome.report
+    result = delay_text(r.audio_delay_ms or 0) if r and r.verdict == "out_of_sync" else kind
+    first = style(kind, f"{result:<14}")
+    if r is None:
+        return f"{first} {'':>43}  {printable(outcome.file)}"
+    frames = number(r.audio_delay_frames and abs(r.audio_delay_frames), ".1f")
+    interval = number(r.uncertainty_ms, ".0f")
+    certainty, offscreen = number(r.certainty, ".2f"), number(r.offscreen_ratio, ".2f")
+    written = f" -> {printable(outcome.written['file'])}" if outcome.written else ""
+    columns = f"{frames:>7} {interval:>5} {certainty:>9} {offscreen:>10} {number(r.duration_s, '.1f'):>6} s"
+    return "\n".join([f"{first} {columns}  {printable(outcome.file)}{written}", *(f"{'':<15}{reason}" for reason in r.reasons)])
+
+
+def number(value: float | None, form: str) -> str:
+    """A number formatted, nothing for None."""
+    return "" if value is None else format(value, form)
+
+
+def printable(name: str) -> str:
+    """A file name without characters that would break a line or control a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+
+
+def csv_row(values: list) -> str:
+    """One line of CSV, without its line end."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(values)
+    return out.getvalue()
+
+
+def outcome_csv(outcome: Outcome) -> str:
+    """The CSV line of an outcome: COLUMNS, unknown = empty, several reasons joined by " | "."""
+    row = {} if outcome.report is None else outcome.report.to_dict()
+    row |= {"file": outcome.file, "reasons": " | ".join(row.get("reasons", []))}
+    row |= {"written": outcome.written and outcome.written["file"], "error": outcome.error}
+    return csv_row([row.get(name) for name in COLUMNS])
+
+
+def summary(kinds: Counter[str], cached: int, elapsed_s: float) -> str:
+    """The summary line: how many files of each kind, and how many results came from the cache."""
+    counts = ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind]) or "nothing to do"
+    return f"{kinds.total()} files in {elapsed_s:.0f} s: {counts}{f' ({cached} cached)' if cached else ''}"

@@ -1,0 +1,1 @@
+"""The lip-sync network: weights file, log-mel front end, and inference with ONNX Runtime or PyTorch."""

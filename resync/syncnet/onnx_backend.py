@@ -1,0 +1,67 @@
+"""The network on the CPU, with ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from scipy.special import expit
+
+from ..config import WINDOW_FRAMES
+from .checkpoint import read_tensors, weights_errors
+from .dimensions import Dimensions
+from .mel import mel_windows
+from .onnx_graph import INPUT, audio_graph, visual_graph
+
+BATCH = 32  # windows per call; larger batches cost memory and cache misses
+
+
+class OnnxBackend:
+    """The network on the CPU. See Backend."""
+
+    device = "cpu"
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], dimensions: Dimensions, threads: int = 0):
+        """Build the network from its tensors. threads: 0 = one per core.
+
+        Raises KeyError, ValueError or TypeError for the tensors of another network.
+        """
+        self.dimensions, remaining = dimensions, dict(tensors)
+        self._visual, self._audio = (_session(graph(remaining, dimensions), threads) for graph in (visual_graph, audio_graph))
+        self._scale, self._bias = float(np.exp(remaining.pop("log_scale"))), float(remaining.pop("bias"))
+        if remaining:
+            raise ValueError(f"unexpected tensor {min(remaining)}")
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int = 0) -> OnnxBackend:
+        """Load a weights file. Raises WeightsError."""
+        file = Path(path)
+        with weights_errors(file):
+            return cls(*read_tensors(file), threads)
+
+    def embed_mouths(self, crops: np.ndarray) -> np.ndarray:
+        """See Backend."""
+        windows = np.lib.stride_tricks.sliding_window_view(crops, WINDOW_FRAMES, axis=0).transpose(0, 3, 1, 2)
+        return self._run_batches(self._visual, windows, np.uint8)
+
+    def embed_audio(self, mels: np.ndarray) -> np.ndarray:
+        """See Backend."""
+        return self._run_batches(self._audio, mel_windows(mels), np.float32)
+
+    def probability(self, cosine: np.ndarray) -> np.ndarray:
+        """See Backend."""
+        return expit(cosine * np.float32(self._scale) + np.float32(self._bias))
+
+    def _run_batches(self, run: Callable, windows: np.ndarray, dtype: type) -> np.ndarray:
+        batches = (windows[i : i + BATCH] for i in range(0, len(windows), BATCH))
+        return np.concatenate([run(None, {INPUT: np.ascontiguousarray(batch, dtype)})[0] for batch in batches])
+
+
+def _session(model: onnx.ModelProto, threads: int) -> Callable:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run

@@ -1,0 +1,224 @@
+"""Every job has exactly one result: in this process, in several, on a cluster, and when processes die."""
+
+import atexit
+import multiprocessing
+import os
+import signal
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import pytest
+
+from resync.batch.executors import Executor, _Pool
+from resync.errors import BatchError
+from resync.parallel import available_cores
+
+KILLED = "signal 9" if hasattr(signal, "SIGKILL") else "exit code 9"
+
+
+class ToyJob(NamedTuple):
+    """A job. deaths: how many of the processes that run it die; each leaves a file in `folder`."""
+
+    number: int
+    folder: Path
+    deaths: int = 0
+    trial: int = 1
+
+    def retry(self):
+        return self._replace(trial=2)
+
+
+class Answer(NamedTuple):
+    value: int
+    trial: int
+    pid: int
+    threads: str | None
+
+
+def die():
+    """End this process as the kernel does when memory is short."""
+    if hasattr(signal, "SIGKILL"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(9)
+
+
+def double(job, on_progress):
+    if len(list(job.folder.glob(f"death{job.number}.*"))) < job.deaths:
+        (job.folder / f"death{job.number}.{os.getpid()}").touch()
+        die()
+    if on_progress:
+        on_progress(job.number)
+    return Answer(2 * job.number, job.trial, os.getpid(), os.environ.get("OMP_NUM_THREADS"))
+
+
+class CountedDouble:
+    """`double`, which leaves a file in `folder` each time that it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __setstate__(self, state):
+        self.__dict__ = state
+        (self.folder / f"unpickled.{os.getpid()}.{uuid4().hex}").touch()
+
+    def __call__(self, job, on_progress):
+        return double(job, on_progress)
+
+
+class NotInstalled:
+    """Work that no worker can unpickle."""
+
+    def __reduce__(self):
+        return import_module, ("not_installed",)
+
+
+def sleep_after_the_first(job, on_progress):
+    if job.number:
+        time.sleep(600)
+    return job.number
+
+
+def exit_slowly(job, on_progress):
+    """Returns at once, but its process takes a while to end, like one with many modules loaded."""
+
+    def end():
+        (job.folder / "ending").touch()
+        time.sleep(0.5)
+
+    atexit.register(end)
+
+
+def lost(job, why):
+    return why
+
+
+@pytest.fixture
+def toys(tmp_path):
+    """A function that returns `count` jobs; n3=1: one process that runs job 3 dies."""
+    return lambda count, **deaths: [ToyJob(n, tmp_path, deaths.get(f"n{n}", 0)) for n in range(count)]
+
+
+@pytest.fixture
+def events():
+    """A list of (number, progress), and the callback that fills it."""
+    noted = []
+    return noted, lambda job, progress: noted.append((job.number, progress))
+
+
+def by_number(results):
+    """{number: result}; fails for a job with two results."""
+    out = {}
+    for job, result in results:
+        assert job.number not in out
+        out[job.number] = result
+    return out
+
+
+def test_serial_runs_in_order_and_reports_progress(toys, events):
+    noted, on_progress = events
+    results = list(Executor(double, lost, on_progress=on_progress).run_serial(toys(3)))
+    assert [(job.number, answer.value, answer.pid) for job, answer in results] == [(n, 2 * n, os.getpid()) for n in range(3)]
+    assert noted == [(0, None), (0, 0), (1, None), (1, 1), (2, None), (2, 2)]
+
+
+def test_processes_run_each_job_once_and_share_the_cores(toys, events, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    noted, on_progress = events
+    answers = by_number(Executor(double, lost, on_progress=on_progress).run_processes(toys(20), 2))
+    assert {n: answer.value for n, answer in answers.items()} == {n: 2 * n for n in range(20)}
+    pids = {answer.pid for answer in answers.values()}
+    assert os.getpid() not in pids and 1 <= len(pids) <= 2
+    assert {answer.threads for answer in answers.values()} == {str(max(1, available_cores() // 2))}
+    assert sorted(noted, key=str) == sorted([(n, p) for n in range(20) for p in (None, n)], key=str)
+    assert not multiprocessing.active_children()
+
+
+def test_job_whose_process_dies_is_retried_once(toys):
+    answers = by_number(Executor(double, lost, retry=ToyJob.retry).run_processes(toys(8, n3=1, n5=2), 2))
+    assert sorted(answers) == list(range(8))
+    assert answers[3][:2] == (6, 2)
+    assert KILLED in answers[5] and "--jobs" in answers[5]
+    assert all(answers[n][:2] == (2 * n, 1) for n in (0, 1, 2, 4, 6, 7))
+
+
+def test_work_is_sent_to_each_process_once(toys, tmp_path):
+    by_number(Executor(CountedDouble(tmp_path), lost).run_processes(toys(8), 2))
+    pids = [path.name.split(".")[1] for path in tmp_path.glob("unpickled.*")]
+    assert 1 <= len(pids) == len(set(pids)) <= 2
+
+
+def test_early_end_leaves_no_process(toys):
+    results = Executor(sleep_after_the_first, lost).run_processes(toys(4), 2)
+    assert next(results)[1] == 0
+    assert multiprocessing.active_children()
+    results.close()
+    assert not multiprocessing.active_children()
+
+
+def test_interrupt_leaves_no_process(toys):
+    """Ctrl-C while the jobs run."""
+
+    def interrupt(job, progress):
+        if job.number == 2:  # job 1 is running
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        by_number(Executor(sleep_after_the_first, lost, on_progress=interrupt).run_processes(toys(4), 2))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+def test_process_that_is_terminated_while_it_ends_is_silent(toys, capfd):
+    (job,) = toys(1)
+    pool = _Pool(exit_slowly, 1)
+    pipe = pool.submit(job)
+    assert pipe.recv() == (True, None)
+    (process,) = multiprocessing.active_children()
+    pipe.close()  # it ends of its own accord now
+    until = time.monotonic() + 30
+    while not (job.folder / "ending").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    pool.close()
+    assert process.exitcode == 0 and capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_dask_survives_the_death_of_workers(toys, tmp_path, workers, recwarn):
+    """With one worker, all that follows a death runs on the worker that was restarted."""
+    distributed = pytest.importorskip("distributed")
+    import dask
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),  # jobs queued on a dead worker fail with it
+        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
+        plugins = set(cluster.scheduler.worker_plugins)
+        executor = Executor(CountedDouble(tmp_path), lost, retry=ToyJob.retry)
+        answers = by_number(executor.run_dask(toys(12, n4=1, n6=99), cluster.scheduler_address))
+        assert set(cluster.scheduler.worker_plugins) == plugins, "the work was left on the cluster"
+    assert sorted(answers) == list(range(12))
+    assert "KilledWorker" in answers.pop(6)
+    assert all(answer.value == 2 * n for n, answer in answers.items())
+    pids = [path.name.split(".")[1] for path in tmp_path.glob("unpickled.*") if path.name.split(".")[1] != str(os.getpid())]
+    assert len(pids) == len(set(pids)), "a worker got the work twice"
+    assert {str(answer.pid) for answer in answers.values()} <= set(pids)
+    assert not [w for w in recwarn if issubclass(w.category, (DeprecationWarning, FutureWarning)) and "plugin" in str(w.message)]
+
+
+def test_dask_workers_that_cannot_load_the_work_are_one_line(toys):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        with pytest.raises(BatchError, match="^inproc:[^\n]* cannot load resync [^\n]*not_installed[^\n]*; install[^\n]*$"):
+            list(Executor(NotInstalled(), lost).run_dask(toys(1), cluster.scheduler_address))
+
+
+def test_missing_dask_scheduler_is_one_line(toys):
+    pytest.importorskip("distributed")
+    import dask
+
+    with pytest.raises(BatchError, match="^tcp://127.0.0.1:9: no Dask scheduler answers there[^\n]*$"):
+        with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+            list(Executor(double, lost).run_dask(toys(1), "tcp://127.0.0.1:9"))
