@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def run_command(*arguments) -> dict:
     return {"seconds": [round(wall, 2), round(processor, 2)], "peak_mib": round(peak / unit)}
 
 
-def time_decoding(path: Path, spans: list[tuple[float, float | None]]) -> list[float]:
+def time_decoding(path: Path, spans: Sequence[tuple[float, float | None]]) -> list[float]:
     """Time to decode the frames of these spans and nothing else: [wall, processor] s."""
     watch = Stopwatch()
     with watch.measured("decode"), av.open(str(path)) as container:

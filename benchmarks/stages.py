@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 from resync.api import Analyzer
@@ -93,12 +94,12 @@ def time_stages(path: Path, config: Config = Config()) -> tuple[dict[str, tuple[
         embed_mouths=watch.calls("visual network", backend.embed_mouths),
         embed_audio=watch.calls("audio network", backend.embed_audio),
     )
-    in_measure = {
+    in_measure: dict[str, Any] = {
         "sampled_segments": watch.items("sample segments", measure.sampled_segments),
         "score_segment": watch.calls("curve", measure.score_segment),
         "decide": watch.calls("curve", measure.decide),
     }
-    in_scoring = {
+    in_scoring: dict[str, Any] = {
         "prefetch": lambda items, most: (item for item in items),  # no threads: nothing runs in parallel
         "detect_faces": watch.calls("detect", scoring.detect_faces),
         "link_tracks": watch.calls("detect", scoring.link_tracks),

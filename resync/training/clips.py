@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import FaceConfig, MelConfig
+from ..config import MEDIA_SUFFIXES, FaceConfig, MelConfig
 from ..errors import DataError, MediaError
 from ..faces.crops import mouth_crops
 from ..faces.detect import Detector
@@ -24,7 +24,6 @@ from ..syncnet.torch_backend import embed_audio, embed_mouths
 from .cache import Entry
 from .evaluate import Embedded
 
-VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".mpg", ".mpeg", ".webm", ".flv", ".m4v", ".ts"}
 # Where LRS2 (mvlrs_v1/main and mvlrs_v1/pretrain) and LRS3 (pretrain, trainval, test) keep the clips of their lists.
 DATASET_FOLDERS = ("", "main", "mvlrs_v1/main", "test", "trainval", "pretrain", "mvlrs_v1/pretrain")
 
@@ -68,7 +67,7 @@ def find_clips(root: Path, listing: Path | None = None) -> list[Path]:
     the rest of the line (LRS2 marks its test clips NF or MV) is ignored. Raises DataError if one is missing.
     """
     if listing is None:
-        paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+        paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES)
     else:
         try:
             names = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
@@ -83,7 +82,7 @@ def find_clips(root: Path, listing: Path | None = None) -> list[Path]:
 def _locate(root: Path, name: str, listing: Path) -> Path:
     # LRS2 has clips with the same name in `main` and in `pretrain`: the folder named like the list comes first.
     folders = sorted(DATASET_FOLDERS, key=lambda folder: Path(folder).name != listing.stem)
-    suffixes = ("",) if Path(name).suffix.lower() in VIDEO_SUFFIXES else (".mp4", *sorted(VIDEO_SUFFIXES - {".mp4"}))
+    suffixes = ("",) if Path(name).suffix.lower() in MEDIA_SUFFIXES else (".mp4", *sorted(MEDIA_SUFFIXES - {".mp4"}))
     for folder in folders:
         for suffix in suffixes:
             if (path := root / folder / (name + suffix)).is_file():

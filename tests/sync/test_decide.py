@@ -13,7 +13,7 @@ from resync.sync.decide import certainty, decide, features, is_in_sync, speech_s
 REACH = 60
 
 
-def talk(delay_s, seconds=8.0, high=3.0, low=-5.0, noise=0.7, start_s=0.0, seed=0, reach=REACH):
+def speech(delay_s, seconds=8.0, high=3.0, low=-5.0, noise=0.7, start_s=0.0, seed=0, reach=REACH):
     """Scores of a clear speaker whose audio is `delay_s` late; a delay that changes is a function of time."""
     rng = np.random.default_rng(seed)
     frames = round(seconds * 25)
@@ -29,7 +29,7 @@ def changed(scores, **changes):
 
 
 def sampled(delay_s, count=10, every_s=60.0, **kw):
-    return [talk(delay_s, start_s=every_s * i, seed=i, **kw) for i in range(count)]
+    return [speech(delay_s, start_s=every_s * i, seed=i, **kw) for i in range(count)]
 
 
 def judge(*segments, config=DecideConfig(), **options):
@@ -51,7 +51,7 @@ def assert_reason(d, *words):
 
 @pytest.mark.parametrize("delay", [0.12, -0.2, 0.043, 0.5])
 def test_a_clear_peak_is_out_of_sync(delay):
-    d = judge(talk(delay))
+    d = judge(speech(delay))
     assert d.verdict == "out_of_sync" and d.reasons == ()
     assert d.delay_s == pytest.approx(delay, abs=0.003)
     assert d.probability > 0.85 and d.offscreen_ratio == 0
@@ -63,39 +63,39 @@ def test_a_clear_peak_is_out_of_sync(delay):
 
 @pytest.mark.parametrize("delay", [0.0, 0.015, -0.016])
 def test_within_20_ms_is_in_sync(delay):
-    d = judge(talk(delay))
+    d = judge(speech(delay))
     assert d.verdict == "in_sync" and d.delay_s == pytest.approx(delay, abs=0.003) and d.reasons == ()
 
 
 def test_just_over_20_ms_is_not():
-    assert judge(talk(0.025)).verdict == "out_of_sync"
+    assert judge(speech(0.025)).verdict == "out_of_sync"
 
 
 def test_a_flat_curve_is_undecided():
-    d = judge(talk(0.1, high=-5.0))
+    d = judge(speech(0.1, high=-5.0))
     assert_unknown(d)
     assert_reason(d, "no clear best offset", f"{DecideConfig().min_certainty:.2f}")
     assert d.segments[0].delay_s is None
 
 
 def test_two_equal_peaks_are_undecided():
-    one, two = talk(0.3), talk(-0.3)
+    one, two = speech(0.3), speech(-0.3)
     assert_unknown(judge(changed(one, probability=np.maximum(one.probability, two.probability))))
 
 
 @pytest.mark.parametrize("delay", [0.595, -0.6, 0.9])
 def test_a_peak_at_the_edge_names_the_range(delay):
-    d = judge(talk(delay))
+    d = judge(speech(delay))
     if delay == 0.9:  # lies outside: no peak at all
         assert_unknown(d)
         return
     assert_unknown(d)
     assert_reason(d, "--range", f"{1000 * DecideConfig().edge_s:.0f} ms")
-    assert judge(talk(delay, reach=100)).delay_s == pytest.approx(delay, abs=0.003)
+    assert judge(speech(delay, reach=100)).delay_s == pytest.approx(delay, abs=0.003)
 
 
 def test_no_face():
-    scores = talk(0.1)
+    scores = speech(0.1)
     d = judge(changed(scores, probability=np.full_like(scores.probability, np.nan)))
     assert_unknown(d)
     assert_reason(d, "face", "0.0 of 8.0 s", "0.6 s")
@@ -103,7 +103,7 @@ def test_no_face():
 
 
 def test_silence():
-    scores = talk(0.1)
+    scores = speech(0.1)
     d = judge(changed(scores, weight=np.zeros(len(scores.weight))))
     assert_unknown(d)
     assert_reason(d, "silent", "0.0 of 8.0 s", "0.6 s", "--audio-track")
@@ -111,16 +111,16 @@ def test_silence():
 
 
 def test_too_little_speech():
-    d = judge(talk(0.1, seconds=0.4, noise=0.1))
+    d = judge(speech(0.1, seconds=0.4, noise=0.1))
     assert_unknown(d)
     assert_reason(d, "0.4 s", f"{DecideConfig().min_speech_s:.1f} s")
 
 
 def test_offscreen_ratio_counts_wrong_faces_and_no_faces():
-    scores = talk(0.1, seconds=20)
+    scores = speech(0.1, seconds=20)
     p = scores.probability.copy()
     p[100:200] = np.nan  # no face
-    p[300:450] = talk(0.1, seconds=6, high=-5.0).probability  # a listener's face
+    p[300:450] = speech(0.1, seconds=6, high=-5.0).probability  # a listener's face
     d = judge(changed(scores, probability=p))
     assert d.verdict == "out_of_sync" and d.delay_s == pytest.approx(0.1, abs=0.004)
     assert d.offscreen_ratio == pytest.approx(0.5, abs=0.03)
@@ -156,7 +156,7 @@ def test_the_drift_line_gives_the_delay_at_the_start(slope):
 
 @pytest.mark.parametrize("at", [2, 5, 8])
 def test_a_jump_is_refused_with_its_time_and_size(at):
-    d = judge(*(talk(-0.1 + 0.3 * (i >= at), start_s=60 * i, seed=i) for i in range(10)))
+    d = judge(*(speech(-0.1 + 0.3 * (i >= at), start_s=60 * i, seed=i) for i in range(10)))
     assert_unknown(d)
     assert len(d.reasons) == 1
     assert_reason(d, "jumps by +300 ms", f"between {60 * (at - 1) + 4:.0f} and {60 * at + 4:.0f} s", "80 ms")
@@ -171,7 +171,7 @@ def test_a_long_video_with_one_delay_has_no_drift():
 
 def test_one_bad_segment_is_outvoted():
     segments = sampled(0.2)
-    segments[3] = talk(-0.4, start_s=180, seed=77)
+    segments[3] = speech(-0.4, start_s=180, seed=77)
     d = judge(*segments)
     assert d.verdict == "out_of_sync" and d.delay_s == pytest.approx(0.2, abs=0.003)
     assert abs(60 * d.drift.slope) < 0.005
@@ -179,7 +179,7 @@ def test_one_bad_segment_is_outvoted():
 
 def test_segments_that_disagree():
     delays = [0.3, -0.3, 0.3, 0.3, -0.3, 0.3, -0.3, 0.3, 0.3, -0.3]
-    d = judge(*(talk(x, start_s=60 * i, seed=i) for i, x in enumerate(delays)))
+    d = judge(*(speech(x, start_s=60 * i, seed=i) for i, x in enumerate(delays)))
     assert_unknown(d)
     assert_reason(d, "disagree", f"{1000 * DecideConfig().max_spread_s:.0f} ms")
 
@@ -200,15 +200,15 @@ def test_certainty_grows_with_more_and_clearer_speech():
         values = probability_curve(scores)
         return certainty(scores, values, find_peak(values, scores.delays))
 
-    clear, faint, flat = certainty_of(talk(0.1)), certainty_of(talk(0.1, high=-4.0)), certainty_of(talk(0.1, high=-5.0))
+    clear, faint, flat = certainty_of(speech(0.1)), certainty_of(speech(0.1, high=-4.0)), certainty_of(speech(0.1, high=-5.0))
     assert 0 <= flat < faint < clear <= 1
-    assert certainty_of(talk(0.1, seconds=2, high=-4.0)) < certainty_of(talk(0.1, seconds=30, high=-4.0))
+    assert certainty_of(speech(0.1, seconds=2, high=-4.0)) < certainty_of(speech(0.1, seconds=30, high=-4.0))
 
 
 def test_features():
     from resync.sync.curve import Peak
 
-    scores = talk(0.0, seconds=4)
+    scores = speech(0.0, seconds=4)
     values = np.full(121, 0.1)
     values[60], values[100] = 0.9, 0.5
     height, lead = features(scores, values, Peak(0.0, 0.9, 60, 0.5))
@@ -216,49 +216,49 @@ def test_features():
 
 
 def test_speech_seconds():
-    scores = talk(0.0, seconds=4)
+    scores = speech(0.0, seconds=4)
     p = scores.probability.copy()
     p[:25] = np.nan
     assert speech_seconds(changed(scores, probability=p, weight=np.full(100, 0.5))) == pytest.approx(1.5)
 
 
 def test_uncertainty_grows_with_noise_and_is_repeatable():
-    clear, noisy = talk(0.1), talk(0.1, noise=12.0, high=-1.0, seconds=3)
+    clear, noisy = speech(0.1), speech(0.1, noise=12.0, high=-1.0, seconds=3)
     assert uncertainty(clear) == uncertainty(clear)
     assert 0.005 <= uncertainty(clear) < uncertainty(noisy)
 
 
 def test_thresholds_are_taken_from_the_config():
     strict = replace(DecideConfig(), min_certainty=1.1, min_speech_s=60.0)
-    d = judge(talk(0.1), config=strict)
+    d = judge(speech(0.1), config=strict)
     assert_unknown(d)
     assert_reason(d, "1.10", "certainty")
     assert_reason(d, "60.0 s")
-    assert judge(talk(0.1), config=replace(DecideConfig(), in_sync_s=0.15)).verdict == "in_sync"
+    assert judge(speech(0.1), config=replace(DecideConfig(), in_sync_s=0.15)).verdict == "in_sync"
 
 
 def test_the_best_delay_is_reported_below_the_threshold_too():
-    d = judge(talk(0.1))
+    d = judge(speech(0.1))
     assert d.best_s == d.delay_s and d.certainty > 0.8
-    doubtful = judge(talk(0.1, high=-4.3))
+    doubtful = judge(speech(0.1, high=-4.3))
     assert_unknown(doubtful)
     assert doubtful.best_s == pytest.approx(0.1, abs=0.02) and doubtful.certainty < DecideConfig().min_certainty
 
 
 def test_there_is_no_best_delay_where_none_can_exist():
-    scores = talk(0.1)
+    scores = speech(0.1)
     nobody = judge(changed(scores, probability=np.full_like(scores.probability, np.nan)))
     silence = judge(changed(scores, weight=np.zeros(len(scores.weight))))
-    jump = judge(*(talk(-0.1 + 0.3 * (i >= 5), start_s=60 * i, seed=i) for i in range(10)))
+    jump = judge(*(speech(-0.1 + 0.3 * (i >= 5), start_s=60 * i, seed=i) for i in range(10)))
     drift = judge(*sampled(lambda t: -0.12 + 0.03 * t / 60))
-    edge = judge(talk(0.595))
+    edge = judge(speech(0.595))
     for d in (nobody, silence, jump, drift, edge):
         assert d.verdict != "out_of_sync" and d.best_s is None and d.certainty is None, d.reasons
 
 
 def test_delays_count_from_where_an_external_recording_starts():
     """The recording starts 0.45 s into the video and is 0.1 s late there: had both started together, it would be 0.35 s early."""
-    scores = talk(0.1)
+    scores = speech(0.1)
     own, placed = judge(scores), judge(scores, audio_start_s=0.45)
     for name in ("delay_s", "best_s"):
         assert getattr(placed, name) == pytest.approx(getattr(own, name) - 0.45)

@@ -87,8 +87,8 @@ def test_a_video_stream_that_starts_late():
 
 
 def test_speech_is_sampled_wherever_it_is():
-    talk = video(7200, lambda t: SPEECH if 3000 < t < 4000 else SILENCE)
-    segments = list(sampled_segments(talk, faces()))
+    talking = video(7200, lambda t: SPEECH if 3000 < t < 4000 else SILENCE)
+    segments = list(sampled_segments(talking, faces()))
     assert len(segments) >= 12 and all(3000 < start < 4000 for start, _ in segments)
 
 

@@ -1,5 +1,6 @@
 """The training cache: what is stored equals what the analysis computes."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_crops_without_pyav_equal_those_with_it(cache, monkeypatch):
     pytest.importorskip("cv2")
     entry = read_index(cache)[0]
     with_pyav = read_crops(cache, entry)
-    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    monkeypatch.setitem(sys.modules, "av", None)
     assert np.abs(read_crops(cache, entry).astype(int) - with_pyav).mean() < 2
 
 
