@@ -68,8 +68,9 @@ def measure(clips: list[Clip], folder: Path, jobs: int) -> dict:
     # A control made from a clip that is undecided anyway would prove nothing.
     answered = [clip for clip in clips if ("unshifted", clip.name) in delays]
     encode_all(control_jobs(answered, controls), jobs)
-    control_reports = reports("check", "--json", "-j", jobs, controls)
-    to_fix = spread([shifted / f"{clip.name}.mp4" for clip in clips if ("shifted", clip.name) in delays], FIXED_FILES)
+    control_reports = reports("check", "--json", "-j", jobs, controls) if answered else {}
+    out_of_sync = [name for (kind, name), r in copies.items() if kind == "shifted" and r["verdict"] == "out_of_sync"]
+    to_fix = spread([shifted / f"{name}.mp4" for name in sorted(out_of_sync)], FIXED_FILES)
     fix_reports = reports("fix", "--json", "-j", jobs, *to_fix, "-o", fixed) if to_fix else {}
     every_report = [*copies.values(), *control_reports.values(), *fix_reports.values()]
     return {

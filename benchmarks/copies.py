@@ -12,7 +12,7 @@ import click
 from imageio_ffmpeg import get_ffmpeg_exe
 
 # No multiples of 40 ms, the frame duration at 25 fps. A clip gets the one of its position; 17 of them, so that an even
-# selection of clips gets all kinds.
+# selection of clips gets all of them.
 OFFSETS_MS = (50, -110, 175, -233, 290, -347, 410, -470, -65, 137, -190, 255, -310, 370, -431, 470, -50)
 SWAPPED_VOICES = 8
 RATE = 48_000  # Hz, of all copies
@@ -97,19 +97,20 @@ def control_jobs(clips: list[Clip], folder: Path) -> list[Job]:
 
 
 def encode_all(jobs: list[Job], workers: int) -> None:
+    """Write the files, several at a time."""
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(encode, jobs))
 
 
 def encode(job: Job) -> None:
-    """Run ffmpeg."""
+    """Write the file. Raises ClickException, in one line, if ffmpeg fails."""
     job.target.parent.mkdir(exist_ok=True)
     graph = f"{job.video},crop=floor(iw/2)*2:floor(ih/2)*2[v];{job.audio}[a]"  # H.264 needs even sizes
     length = [] if job.seconds is None else ["-t", f"{job.seconds:.3f}"]
     command = [get_ffmpeg_exe(), "-v", "error", "-nostdin", *job.inputs, "-filter_complex", graph, "-map", "[v]", "-map", "[a]"]
     done = subprocess.run([*command, *ENCODING.split(), *length, job.target], capture_output=True, text=True, errors="replace")
     if done.returncode:
-        raise click.ClickException(f"{job.inputs[1]}: ffmpeg cannot re-encode this clip ({first_line(done.stderr)}); remove it")
+        raise click.ClickException(f"{job.inputs[1]}: ffmpeg cannot re-encode it ({first_line(done.stderr)}); take it out of the folder")
 
 
 def first_line(text: str) -> str:

@@ -81,13 +81,13 @@ def time_stages(path: Path, config: Config = Config()) -> tuple[dict[str, tuple[
     with watch.measured("probe"):
         source = analyzer.open(path)
     audio, backend = source.audio, engine.backend
-    timed_audio = SimpleNamespace(
+    timed_audio: Any = SimpleNamespace(
         path=audio.path,
         track=audio.track,
         start_s=audio.start_s,
         read=watch.calls("read audio", audio.read),
     )
-    timed_backend = SimpleNamespace(
+    timed_backend: Any = SimpleNamespace(
         dimensions=backend.dimensions,
         device=backend.device,
         probability=backend.probability,

@@ -34,11 +34,11 @@ class OneLineErrors(click.Command):
 @click.command(cls=OneLineErrors)
 @click.argument("clips", type=PATH)
 @click.argument("cache", type=PATH)
-@click.option("--index", type=PATH, metavar="FILE", help="TSV file with columns file, split, source, speaker, suspected_delay_ms.")
-@click.option("--detector", default="centerface", show_default=True, metavar="NAME", help="Face detector, as for resync check.")
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes; by default one per core.")
-@click.option("--repair", is_flag=True, help="Also measure each training clip's own delay with the network, for resync train.")
-@click.option("--weights", type=PATH, metavar="FILE", help="Weights for --repair, instead of the packaged ones.")
+@click.option("--index", type=PATH, metavar="FILE", help="TSV file of the clips and their speakers; see above.")
+@click.option("--detector", default="centerface", show_default=True, metavar="NAME", help="Face detector.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes (default: one per core).")
+@click.option("--repair", is_flag=True, help="Also measure the delay of each training clip, for train.")
+@click.option("--weights", type=PATH, metavar="FILE", help="Weights for --repair (default: packaged).")
 @click.option("--trust", multiple=True, metavar="SOURCE", help="With --repair: keep the delays of this source. Repeatable.")
 def prepare(
     clips: Path,
@@ -52,6 +52,7 @@ def prepare(
 ) -> None:
     """Extract mouth crops and mel frames of the videos in CLIPS into the training cache CACHE.
 
+    The index has the columns file, split, source, speaker and suspected_delay_ms.
     Without --index every clip is used for training, its folder names the speaker, and it counts as in sync.
 
     Clips already in the cache are skipped. --repair stores the delays in the cache, leaves the clips as they
@@ -79,11 +80,11 @@ def prepare(
 @click.argument("cache", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Training time.")
-@click.option("--recipe", type=click.File(), metavar="FILE", help="JSON file with fields of training.train.Recipe, and `dimensions`.")
+@click.option("--recipe", type=click.File(), metavar="FILE", help="JSON file with settings; see docs/training.md.")
 @click.option("--from", "start", type=PATH, metavar="FILE", help="Weights to start from.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
-@click.option("--compile/--no-compile", "compile_", default=False, help="Use torch.compile: faster, needs a C++ compiler on CPU.")
+@click.option("--compile/--no-compile", "compile_", default=False, help="Use torch.compile (on CPU: needs a C++ compiler).")
 def train(
     cache: Path, out: Path, minutes: float, recipe: TextIO | None, start: Path | None, device: str, seed: int, compile_: bool
 ) -> None:
@@ -113,14 +114,14 @@ def train(
 
 @click.command(cls=OneLineErrors)
 @click.argument("source", type=PATH)
-@click.option("--list", "listing", type=PATH, metavar="FILE", help="Text file with clips below SOURCE, in the format of LRS2 and LRS3.")
-@click.option("--weights", type=PATH, metavar="FILE", help="Weights to evaluate, instead of the packaged ones.")
+@click.option("--list", "listing", type=PATH, metavar="FILE", help="List of clips below SOURCE, as in LRS2 and LRS3.")
+@click.option("--weights", type=PATH, metavar="FILE", help="Weights to evaluate (default: packaged).")
 @click.option("--split", default="val", show_default=True, metavar="NAME", help="Split of a cache.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--detector", default="auto", show_default=True, metavar="NAME", help="Face detector for clips, as for resync check.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with a row per clip, instead of tables.")
-@click.option("--calibrate", is_flag=True, help="Print the calibration of P and of the uncertainty, and fit the certainty rule instead.")
-@click.option("--write", type=PATH, metavar="FILE", help="With --calibrate: write weights with calibrated scale and bias.")
+@click.option("--detector", default="auto", show_default=True, metavar="NAME", help="Face detector for clips.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with a row per clip.")
+@click.option("--calibrate", is_flag=True, help="Print calibration, and fit the certainty rule, instead.")
+@click.option("--write", type=PATH, metavar="FILE", help="With --calibrate: write the calibrated weights.")
 def evaluate(
     source: Path,
     listing: Path | None,

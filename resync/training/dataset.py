@@ -67,7 +67,7 @@ class TrackDataset:
 
 
 def draw_sequence(dataset: TrackDataset, sequence: int, augment: Augment, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Part of one random track, in sync: crops uint8 [sequence + 4, S, S] and mels float32 [4 (sequence + 4), bands].
+    """A segment of one random track, in sync: crops uint8 [sequence + 4, S, S] and mels float32 [4 (sequence + 4), bands].
 
     The track's own delay is compensated; the tempo of video and audio is changed alike.
     """
