@@ -160,7 +160,7 @@ def decode_audio(path: Path) -> tuple[np.ndarray, float]:
         middle_s = median(float(packet.pts * packet.time_base) for packet in container.demux(video=0) if packet.pts is not None)
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
-    return np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames]), frames[0].time - middle_s
+    return np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames]), float(frames[0].time or 0.0) - middle_s
 
 
 def video_md5(path: Path) -> str:

@@ -39,7 +39,7 @@ def list_clips(folder: Path, min_seconds: float) -> list[Clip]:
     for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
         try:
             with av.open(str(path)) as container:
-                complete = container.streams.video and container.streams.audio
+                complete = bool(container.streams.video and container.streams.audio)
                 seconds = (container.duration or 0) / av.time_base
         except (av.FFmpegError, OSError):
             complete, seconds = False, 0.0

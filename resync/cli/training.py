@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from ..errors import ResyncError
+from .options import OneLineErrors
 
 if TYPE_CHECKING:
     from ..syncnet.model import ICSyncNet
@@ -19,19 +19,7 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 
 
-class OneLineErrors(click.Command):
-    """A command that prints a ResyncError as one line on stderr and exits with its exit code."""
-
-    def invoke(self, ctx: click.Context):
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except ResyncError as e:
-            click.echo(f"resync: {e}", err=True)
-            sys.exit(e.exit_code)
-
-
-@click.command(cls=OneLineErrors)
+@click.command(cls=OneLineErrors, short_help="Extract training data from videos.")
 @click.argument("clips", type=PATH)
 @click.argument("cache", type=PATH)
 @click.option("--index", type=PATH, metavar="FILE", help="TSV file of the clips and their speakers; see above.")
@@ -76,7 +64,7 @@ def prepare(
         _repair(cache, weights, trust)
 
 
-@click.command(cls=OneLineErrors)
+@click.command(cls=OneLineErrors, short_help="Train the network.")
 @click.argument("cache", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Training time.")
@@ -112,7 +100,7 @@ def train(
         click.echo(f"{out / 'best.safetensors'}: {best:.4f}")
 
 
-@click.command(cls=OneLineErrors)
+@click.command(cls=OneLineErrors, short_help="Measure the accuracy of the network.")
 @click.argument("source", type=PATH)
 @click.option("--list", "listing", type=PATH, metavar="FILE", help="List of clips below SOURCE, as in LRS2 and LRS3.")
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights to evaluate (default: packaged).")
