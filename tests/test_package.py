@@ -1,5 +1,6 @@
-"""What is installed: the weights are in wheel and sdist, and are found where they lie."""
+"""What is installed is complete, the package is cheap to import, and the Python examples of the documentation run."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -8,45 +9,89 @@ from pathlib import Path
 
 import pytest
 
+from resync import Analyzer
 from resync.syncnet.checkpoint import checksum_path, default_weights_path, verify_checksum
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ("ic_syncnet.safetensors", "ic_syncnet.sha256", "MODEL_CARD.md")
+DATA = (
+    "weights/ic_syncnet.safetensors",
+    "weights/ic_syncnet.sha256",
+    "weights/MODEL_CARD.md",
+    "resync/py.typed",
+    "resync/faces/centerface.onnx",
+    "resync/faces/centerface.LICENSE",
+    "resync/demo/portrait.png",
+    "resync/demo/portrait.txt",
+)
+needs_checkout = pytest.mark.skipif(not (ROOT / "setup.cfg").exists(), reason="not a checkout")
 
 
-def test_weights_are_small_whole_and_found():
+def python_examples():
+    """Every Python block of the documentation, with its file and line as test id."""
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        if path.exists():
+            text = path.read_text(encoding="utf-8")
+            for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+                line = text[: block.start(1)].count("\n") + 1
+                yield pytest.param(block[1], id=f"{path.name}:{line}")
+
+
+def test_packaged_weights_are_intact_and_small():
     path = default_weights_path()
     verify_checksum(path)
     assert checksum_path(path).is_file()
     assert path.stat().st_size <= 16 * 2**20
 
 
-def test_wheel_and_sdist_hold_the_weights_and_the_wheel_its_types(tmp_path):
+@needs_checkout
+def test_wheel_and_sdist_are_complete(tmp_path):
     pytest.importorskip("build")
-    if not (ROOT / "setup.cfg").exists():
-        pytest.skip("not a checkout")
     done = subprocess.run(
         [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
-    in_wheel = zipfile.ZipFile(wheel).namelist()
-    in_sdist = tarfile.open(sdist).getnames()
-    for name in DATA:
-        assert f"resync/weights/{name}" in in_wheel
-        assert any(n.endswith(f"/weights/{name}") for n in in_sdist)
-    assert "resync/py.typed" in in_wheel
-    assert not [n for n in in_wheel if n.startswith("tests/")]
+    in_wheel = set(zipfile.ZipFile(wheel).namelist())
+    with tarfile.open(sdist) as archive:
+        in_sdist = {name.partition("/")[2] for name in archive.getnames()}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "resync").rglob("*.py")}
+    needed = modules | set(DATA)
+    assert not needed - in_sdist
+    assert not {name if name.startswith("resync/") else f"resync/{name}" for name in needed} - in_wheel
+    assert {name.partition("/")[0] for name in in_wheel if ".dist-info/" not in name} == {"resync"}
 
 
-def test_the_default_path_works_without_opencv(delayed_clip):
-    """OpenCV's usual build needs libGL, which a plain machine lacks: only InsightFace may need it."""
-    code = "import sys; sys.modules['cv2'] = None; from resync.cli import main; main(['check', '--detector', 'centerface', sys.argv[1]])"
+def test_default_detector_needs_no_opencv(delayed_clip):
+    """The usual build of OpenCV needs libGL, which many servers lack: only InsightFace may need it."""
+    code = "import sys; sys.modules['cv2'] = None; from resync.cli.main import main; main(['check', sys.argv[1]])"
     done = subprocess.run([sys.executable, "-c", code, str(delayed_clip(200))], capture_output=True, text=True)
     assert done.returncode == 0 and "ms late" in done.stdout, done.stderr
 
 
-def test_importing_resync_is_cheap():
+def test_importing_resync_loads_nothing_heavy():
     heavy = ("torch", "numpy", "cv2", "insightface", "matplotlib", "moviepy", "av")
-    code = f"import sys, resync; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, resync; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_public_names_exist():
+    import resync
+
+    for name in resync.__all__:
+        assert getattr(resync, name).__name__ == name
+    assert not hasattr(resync, "nonsense")
+
+
+@needs_checkout
+def test_documentation_has_python_examples():
+    assert list(python_examples())
+
+
+@pytest.mark.parametrize("code", list(python_examples()))
+def test_python_example_runs(code, delayed_clip, tmp_path, monkeypatch):
+    """In a folder that holds in.mp4, whose audio is late."""
+    (tmp_path / "in.mp4").write_bytes(delayed_clip(200).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "example", "exec"), {"__name__": "__main__"})
+    if (tmp_path / "out.mp4").exists():
+        assert abs(Analyzer().analyze("out.mp4").audio_delay_ms) < 40
