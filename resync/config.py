@@ -125,5 +125,6 @@ class Config:
     device: str = "auto"
     weights: str | None = None
 
+
 # Suffixes of video files: what a batch takes from a folder, and what counts as media even when damaged.
 MEDIA_SUFFIXES = frozenset(".3g2 .3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .ogv .ts .vob .webm .wmv".split())

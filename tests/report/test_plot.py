@@ -8,7 +8,6 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from resync.api import Analyzer
 from resync.cli.main import main
 from resync.config import FPS
 from resync.errors import OutputError
@@ -19,17 +18,6 @@ from resync.report.panels import activity_masks
 from resync.report.plot import HEIGHT_PX, WIDTH_PX, check_plot, figure, panel, written_plot
 from resync.report.timeline import TimeAxis
 from resync.sync.evidence import MAX_WINDOWS, evidence_for, strongest_overall
-
-
-@pytest.fixture(scope="module")
-def analyzer():
-    return Analyzer()
-
-
-@pytest.fixture(scope="module")
-def late(analyzer, delayed_clip):
-    """Analysis of a clip whose audio is 200 ms late."""
-    return analyzer.examine(delayed_clip(200))
 
 
 @pytest.fixture(scope="module")

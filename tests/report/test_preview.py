@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from helpers import lag_s
 from PIL import Image
 
-from resync.api import Analyzer
 from resync.cli.main import main
 from resync.config import FPS
 from resync.errors import MediaError, OutputError
@@ -22,17 +21,6 @@ RATE = 48_000
 
 def lag_ms(audio, reference):
     return 1000 * lag_s(audio, reference, RATE)
-
-
-@pytest.fixture(scope="module")
-def analyzer():
-    return Analyzer()
-
-
-@pytest.fixture(scope="module")
-def late(analyzer, delayed_clip):
-    """Analysis of a clip whose audio is 200 ms late."""
-    return analyzer.examine(delayed_clip(200))
 
 
 @pytest.fixture(scope="module")
