@@ -11,7 +11,7 @@ import soundfile
 from helpers import UNDECIDED, ffmpeg, packets_md5
 
 import resync
-from resync import Analyzer, Config, FixOptions, MediaError, OutputError
+from resync import Analyzer, Config, FixOptions, MediaError, OutputError, Overwrite
 from resync.demo.clip import delay_samples, talking_clip, write_clip
 from resync.demo.voice import VOICE_RATE
 from resync.media.probe import probe
@@ -107,6 +107,17 @@ def test_outputs_are_checked_before_the_analysis(analyzer, delayed_clip, tmp_pat
     with pytest.raises(OutputError):
         analyzer.preview(source, there)
     assert there.read_bytes() == b"mine" and list(tmp_path.iterdir()) == [there]
+
+
+def test_recording_is_an_input_too_and_never_overwritten(analyzer, delayed_clip, tmp_path):
+    recording = tmp_path / "recording.mp4"
+    recording.write_bytes(delayed_clip(0).read_bytes())
+    before, source = recording.read_bytes(), delayed_clip(200)
+    with pytest.raises(OutputError, match="is the input itself"):
+        analyzer.fix(source, recording, FixOptions(overwrite=Overwrite.ANY), audio=recording)
+    with pytest.raises(OutputError, match="is the input itself"):
+        analyzer.preview(source, recording, overwrite=Overwrite.ANY, audio=recording)
+    assert recording.read_bytes() == before
 
 
 def test_file_without_video_is_an_error(analyzer, delayed_clip, tmp_path):
