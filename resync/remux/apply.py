@@ -11,16 +11,19 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from ..errors import MediaError, OutputError, RemuxError
 from ..media.probe import MediaInfo, probe, require_video
 from .command import Extras, build_command, build_recording_command
 from .containers import suffix_of
-from .correction import Correction
+from .correction import Correction, Corrections, per_track
 from .encoders import ENCODERS, encoder_for, widely_playable
-from .ffmpeg import ffmpeg_exe, run_ffmpeg
+from .ffmpeg import Feed, ffmpeg_exe, run_ffmpeg
 from .paths import Overwrite, check_output, temporary_output
 from .plan import Plan, plan_shift, require_frame_times
+from .render import write_tracks
+from .splice import AudioEdit, edits_of, plan_splices
 from .streams import inspect_extras, stream_counts
 
 _MIN_NOTED_MS = 0.5  # shorter times are not worth a note
@@ -32,7 +35,8 @@ class Remuxed:
     """What was written.
 
     command: as run, but with `path` in place of the temporary file; notes: for the user, one line each;
-    cut_ms: audio at the head that no longer plays because it now lies before the video.
+    cut_ms: audio at the head that no longer plays because it now lies before the video; edits: what was cut or filled
+    where the correction consists of pieces.
     """
 
     path: Path
@@ -40,36 +44,47 @@ class Remuxed:
     reencoded: bool
     notes: tuple[str, ...]
     cut_ms: float = 0.0
+    edits: tuple[AudioEdit, ...] = ()
 
     def to_dict(self) -> dict:
         """For JSON: all but the command."""
-        return {"file": str(self.path), "reencoded": self.reencoded, "cut_ms": self.cut_ms, "notes": list(self.notes)}
+        edits = [edit.to_dict() for edit in self.edits]
+        return {"file": str(self.path), "reencoded": self.reencoded, "cut_ms": self.cut_ms, "edits": edits, "notes": list(self.notes)}
 
 
 def shift_audio(
     src: str | Path,
     dst: str | Path,
-    correction: Correction,
+    corrections: Corrections,
     *,
     reencode: bool = False,
     overwrite: Overwrite | bool = Overwrite.NEVER,
     info: MediaInfo | None = None,
 ) -> Remuxed:
-    """Write `src` to `dst` with the correction applied to every audio track.
+    """Write `src` to `dst` with its audio tracks corrected: all by one correction, or each by its own.
 
-    A tempo other than 1 always re-encodes the audio. `info` saves probing `src`. Raises MediaError for a bad source,
-    OutputError for a bad target, RemuxError when ffmpeg fails; then no file is left behind.
+    A tempo other than 1 and pieces always re-encode the audio. `info` saves probing `src`. Raises MediaError for a bad
+    source, OutputError for a bad target, RemuxError when ffmpeg fails; then no file is left behind. Raises ValueError
+    when the number of corrections is not that of the tracks.
     """
     src, dst = Path(src), Path(dst)
     info = info or probe(src)
     check_output(src, dst, overwrite)
-    plan, program = plan_shift(info, dst, correction, reencode), ffmpeg_exe()
+    plan, program = plan_shift(info, dst, corrections, reencode), ffmpeg_exe()
+    each = per_track(corrections, len(info.audio))
+    splices = plan_splices(src, info.audio, range(len(each)), each) if plan.spliced else []
+    edits = edits_of(splices, info.audio)
 
     def build(out: Path, extras: Extras) -> list[str]:
-        return build_command(program, info, out, correction, plan, extras)
+        return build_command(program, info, out, each, plan, extras)
 
-    command, notes = _write(info, dst, build, correction.shift_s)
-    return Remuxed(dst, command, plan.reencode, (*_notes(info, dst, plan), *notes), plan.hidden_audio_ms)
+    def feed(pipe: IO[bytes]) -> None:
+        write_tracks(pipe, src, info.audio, splices)
+
+    largest_s = max(abs(piece.shift_s) for correction in each for piece in correction.timeline)
+    command, notes = _write(info, dst, build, largest_s, feed if plan.spliced else None)
+    notes = [*_notes(info, dst, plan), *(edit.note(len(each)) for edit in edits), *notes]
+    return Remuxed(dst, command, plan.reencode, tuple(notes), plan.hidden_audio_ms, edits)
 
 
 def add_recording(
@@ -94,18 +109,28 @@ def add_recording(
     require_frame_times(info, dst)
     program, encoder = ffmpeg_exe(), encoder_for(widely_playable(recording_info.audio[0], dst), suffix_of(dst))
     length_s = info.video.start_s + info.video.duration_s if info.video else info.duration_s
+    track = recording_info.audio[:1]
+    splices = plan_splices(recording_info.path, track, [0], [correction]) if correction.pieces else []
+    edits = edits_of(splices, track)
 
     def build(out: Path, extras: Extras) -> list[str]:
         return build_recording_command(program, info, recording_info, out, correction, length_s, extras)
 
-    command, notes = _write(info, dst, build, 0.0)
+    def feed(pipe: IO[bytes]) -> None:
+        write_tracks(pipe, recording_info.path, track, splices)
+
+    command, notes = _write(info, dst, build, 0.0, feed if splices else None)
+    notes = [*(edit.note(1) for edit in edits), *notes]
     own = f"; {len(info.audio)} audio track(s) of the input follow" if info.audio else ""
-    return Remuxed(dst, command, True, (f"the first audio track is {recording} ({encoder}){own}", *notes))
+    return Remuxed(dst, command, True, (f"the first audio track is {recording} ({encoder}){own}", *notes), edits=edits)
 
 
-def _write(info: MediaInfo, dst: Path, build: Callable[[Path, Extras], list[str]], shift_s: float) -> tuple[tuple[str, ...], list[str]]:
+def _write(
+    info: MediaInfo, dst: Path, build: Callable[[Path, Extras], list[str]], shift_s: float, feed: Feed | None = None
+) -> tuple[tuple[str, ...], list[str]]:
     """Run the command of `build(output, extras)`, verify the result and rename it to `dst`.
 
+    shift_s: the video may seem shorter by this much. feed: writes to the standard input of the command.
     Returns (the command, with `dst` for the temporary file; notes).
     """
     src, notes = info.path, []
@@ -113,13 +138,17 @@ def _write(info: MediaInfo, dst: Path, build: Callable[[Path, Extras], list[str]
     try:
         with temporary_output(target) as temporary, tempfile.TemporaryDirectory(prefix="resync-") as folder:
             extras, droppable = inspect_extras(src, dst, Path(folder))
+
+            def run() -> None:
+                run_ffmpeg(build(temporary, extras), src, dst, *([feed] if feed else []))
+
             try:
-                run_ffmpeg(build(temporary, extras), src, dst)
+                run()
             except RemuxError:
                 if not droppable:
                     raise
                 extras = replace(extras, left_out=extras.left_out + droppable)
-                run_ffmpeg(build(temporary, extras), src, dst)
+                run()
                 notes.append(f"{len(droppable)} data stream(s) left out: {dst.suffix} cannot store them")
             notes += _verify(info, temporary, dst, shift_s)
             temporary.chmod(temporary.stat().st_mode & (src.stat().st_mode | 0o600))  # never more permissive than the source

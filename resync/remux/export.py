@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import OutputError, RemuxError
+from ..errors import OutputError
 from ..media.probe import AudioInfo, probe
 from .correction import Correction
 from .encoders import audio_filter
-from .ffmpeg import ffmpeg_exe
 from .paths import MARKER, Overwrite, check_output, temporary_output
+from .render import decoded_blocks, spliced_track
+from .splice import plan_splices
 
 
 def check_audio_output(src: str | Path, dst: str | Path, overwrite: Overwrite | bool = Overwrite.NEVER) -> None:
@@ -46,11 +46,14 @@ def exported_audio(
     check_audio_output(src, dst, overwrite)
     info, dst = probe(src), Path(dst)
     audio = info.audio[track]
-    filters = f"{audio_filter(audio, correction)},apad,atrim=end={length_s:.6f}"
-    command = [ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{info.path}"]
-    command += ["-map", f"0:{audio.index}", "-af", filters, "-f", "f32le", "pipe:1"]
+    if correction.pieces:
+        (splice,) = plan_splices(info.path, [audio], [track], [correction])
+        blocks = _of_length(spliced_track(info.path, audio, splice), round(length_s * audio.sample_rate))
+    else:
+        blocks = decoded_blocks(info.path, audio, f"{audio_filter(audio, correction)},apad,atrim=end={length_s:.6f}")
     with temporary_output(dst) as temporary:
-        _write_samples(command, audio, temporary, src, dst)
+        with closing(blocks):
+            _write_samples(blocks, audio, temporary, dst)
         yield
         try:
             temporary.replace(dst)
@@ -58,20 +61,28 @@ def exported_audio(
             raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
 
 
-def _write_samples(command: list[str], audio: AudioInfo, temporary: Path, src: str | Path, dst: Path) -> None:
-    """Write the samples that `command` prints to the audio file `temporary`; errors name `dst`."""
+def _of_length(blocks: Generator[np.ndarray, None, None], length: int) -> Generator[np.ndarray, None, None]:
+    """The blocks, padded with silence or cut to `length` samples."""
+    with closing(blocks):
+        block, missing = np.zeros((0, 1), np.float32), length
+        for block in blocks:
+            yield block[:missing]
+            missing -= len(block)
+            if missing <= 0:
+                return
+    yield np.zeros((missing, block.shape[1]), np.float32)
+
+
+def _write_samples(blocks: Iterable[np.ndarray], audio: AudioInfo, temporary: Path, dst: Path) -> None:
+    """Write the samples to the audio file `temporary`; errors name `dst`."""
     import soundfile
 
     subtype = "PCM_24" if dst.suffix.lower() == ".wav" else None
     try:
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            with soundfile.SoundFile(temporary, "w", audio.sample_rate, audio.channels, subtype) as out:
-                with suppress(soundfile.LibsndfileError):  # not every file type has such a field
-                    out.software = MARKER
-                assert process.stdout is not None  # it is a pipe
-                while block := process.stdout.read(4 * audio.channels * audio.sample_rate):
-                    out.write(np.frombuffer(block, np.float32).reshape(-1, audio.channels))
+        with soundfile.SoundFile(temporary, "w", audio.sample_rate, audio.channels, subtype) as out:
+            with suppress(soundfile.LibsndfileError):  # not every file type has such a field
+                out.software = MARKER
+            for block in blocks:
+                out.write(block)
     except (OSError, soundfile.SoundFileError) as error:
         raise OutputError(f"{dst}: cannot be written ({error}); choose another place or file type") from error
-    if process.returncode:
-        raise RemuxError(f"{src}: ffmpeg could not read its audio to the end; check that it plays")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from ..errors import RemuxError
 from .containers import suffix_of
@@ -22,13 +25,17 @@ def ffmpeg_exe() -> str:
         raise RemuxError("no ffmpeg program found; run `pip install imageio-ffmpeg` or set IMAGEIO_FFMPEG_EXE to one") from error
 
 
-def run_ffmpeg(command: Sequence[str], src: Path, dst: Path) -> None:
+#: Writes what ffmpeg is to read from its standard input.
+Feed = Callable[[IO[bytes]], None]
+
+
+def run_ffmpeg(command: Sequence[str], src: Path, dst: Path, feed: Feed | None = None) -> None:
     """Run an ffmpeg command whose last argument is the output file.
 
-    Raises RemuxError that names `src`, and `dst` in place of the output file.
+    Raises RemuxError that names `src`, and `dst` in place of the output file; and what `feed` raises.
     """
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        done = _run_fed(command, feed) if feed else _run(command)
     except OSError as error:
         raise RemuxError(f"{command[0]}: cannot be run ({error.strerror}); set IMAGEIO_FFMPEG_EXE to an ffmpeg program") from error
     if done.returncode == 0:
@@ -46,6 +53,28 @@ def run_ffmpeg(command: Sequence[str], src: Path, dst: Path) -> None:
     else:
         way_out = "write an .mkv file, which takes almost any stream"
     raise RemuxError(f"{src}: ffmpeg could not write {dst.name} ({reason}); {way_out}")
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def _run_fed(command: Sequence[str], feed: Feed) -> subprocess.CompletedProcess[bytes]:
+    """Like `_run`, while `feed` writes to the program's standard input; ends the program when that raises."""
+    with tempfile.TemporaryFile() as log:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log) as process:
+            assert process.stdin is not None  # it is a pipe
+            try:
+                # A closed pipe is a program that ended early, which its own error explains.
+                with suppress(BrokenPipeError):
+                    feed(process.stdin)
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
+            except BaseException:
+                process.kill()
+                raise
+        log.seek(0)
+        return subprocess.CompletedProcess(command, process.returncode, stderr=log.read())
 
 
 def _first_error(log: str) -> str:

@@ -40,14 +40,20 @@ def inspect_extras(src: Path, dst: Path, folder: Path) -> tuple[Extras, tuple[in
                 attached.append(_save_cover(container, stream, folder))
                 left_out.append(stream.index)
         attachments = sum(stream.type == "attachment" for stream in container.streams)
+        streams = tuple((stream.index, stream.type, _dispositions(stream)) for stream in container.streams)
         own_tags = not _MP4_TAGS.issuperset(key.lower() for key in container.metadata)
-    return Extras(tuple(left_out), tuple(attached), attachments, own_tags), tuple(droppable)
+    return Extras(tuple(left_out), tuple(attached), attachments, own_tags, streams), tuple(droppable)
 
 
 def stream_counts(path: Path) -> Counter[str]:
     """Number of streams of each type that a remuxed file must keep."""
     with open_container(path) as container:
         return Counter(stream.type for stream in container.streams if stream.type in _VERIFIED_TYPES)
+
+
+def _dispositions(stream: av.stream.Stream) -> str:
+    """As ffmpeg's option takes them."""
+    return "+".join(flag.name for flag in Disposition if flag.name and flag & stream.disposition) or "0"
 
 
 def _is_made_by_muxer(stream: av.stream.Stream, dst: Path) -> bool:

@@ -1,9 +1,11 @@
 """The ffmpeg command lines."""
 
+from dataclasses import replace
+
 from helpers import media_info
 
 from resync.remux.command import Extras, build_command, build_recording_command
-from resync.remux.correction import Correction
+from resync.remux.correction import Correction, PieceShift
 from resync.remux.plan import Plan, plan_shift
 
 
@@ -54,6 +56,32 @@ def test_reencoding_applies_the_shift_to_each_track_in_its_own_codec():
         assert option(command, f"-c:a:{number}") == "libmp3lame"
         assert option(command, f"-filter:a:{number}").endswith("adelay=12000S:all=1")
     assert "-bsf:a" not in command
+
+
+def test_spliced_tracks_are_read_from_standard_input_in_their_place():
+    info = media_info(tracks=2, codec="ac3", channels=6, layout="5.1(side)")
+    info = replace(info, audio=(replace(info.audio[0], index=1), replace(info.audio[1], index=3)))
+    streams = ((0, "video", "default"), (1, "audio", "0"), (2, "subtitle", "0"), (3, "audio", "default+comment"), (4, "data", "0"))
+    correction = Correction.from_pieces([PieceShift(0, 5, 40), PieceShift(5, 10, -80)])
+    plan = plan_shift(info, "o.mkv", correction)
+    assert plan.reencode and plan.spliced and plan.reencode_reason is None and plan.video_delay_s == 0
+    command = build_command("ffmpeg", info, "o.mkv", correction, plan, Extras(left_out=(4,), streams=streams))
+    assert command[command.index("-i") + 2 :][:6] == ["-protocol_whitelist", "pipe", "-f", "nut", "-i", "pipe:0"]
+    assert maps(command) == ["0:a", "0:0", "1:0", "0:2", "1:1"], "the original audio goes nowhere"
+    assert option(command, "-disposition:3") == "default+comment" and option(command, "-map_metadata:s:3") == "0:s:3"
+    for number in (0, 1):
+        assert option(command, f"-filter:a:{number}").startswith("channelmap=map=0|1|2|3|4|5:channel_layout=5.1(side),")
+        assert option(command, f"-c:a:{number}") == "ac3"
+
+
+def test_each_track_has_its_own_timestamps():
+    each = [Correction(200), Correction(0)]
+    command = build_command("ffmpeg", media_info(tracks=2), "o.mp4", each, plan_shift(media_info(tracks=2), "o.mp4", each))
+    assert option(command, "-bsf:a:0") == "setts=pts=PTS+round(0.200000/TB):dts=DTS+round(0.200000/TB)"
+    assert "-bsf:a" not in command and option(command, "-bsf:a:1") == "setts=pts=PTS+0:dts=DTS+0"
+    same = [Correction(200), Correction(200)]
+    command = build_command("ffmpeg", media_info(tracks=2), "o.mp4", same, plan_shift(media_info(tracks=2), "o.mp4", same))
+    assert "-bsf:a:0" not in command and "0.200000" in option(command, "-bsf:a")
 
 
 def test_recording_becomes_the_first_and_default_audio_track():

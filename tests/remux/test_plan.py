@@ -42,6 +42,17 @@ def test_audio_before_zero_is_hidden_or_delays_the_video(name, shift_ms, start_s
 
 
 @pytest.mark.parametrize(
+    ("name", "shifts_ms", "reencode", "video_delay_s", "hidden_audio_ms"),
+    [("o.mp4", (200, -300), False, 0, 300), ("o.mkv", (200, -300), False, 0.3, 0), ("o.mkv", (-100, -300), False, 0.3, 0),
+     ("o.mxf", (0, 50), True, 0, 0), ("o.mxf", (0, 0), False, 0, 0), ("o.mp4", (-20_000, 0), False, 0, 20_000)],
+)  # fmt: skip
+def test_tracks_with_shifts_of_their_own_share_a_plan(name, shifts_ms, reencode, video_delay_s, hidden_audio_ms):
+    plan = plan_shift(media_info(tracks=2), name, [Correction(shift_ms) for shift_ms in shifts_ms])
+    assert (plan.reencode, plan.spliced) == (reencode, False)
+    assert (plan.video_delay_s, plan.hidden_audio_ms) == pytest.approx((video_delay_s, hidden_audio_ms))
+
+
+@pytest.mark.parametrize(
     ("info", "name", "shift_ms", "error", "message"),
     [(media_info(tracks=0), "o.mp4", 100, MediaError, "no audio track"),
      (media_info(), "o.avi", 100, RemuxError, "frame times"),
