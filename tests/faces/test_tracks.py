@@ -5,7 +5,7 @@ import pytest
 
 from resync.config import FaceConfig
 from resync.faces.boxes import Faces
-from resync.faces.tracks import Scan, detect_faces, link_tracks, smooth_landmarks
+from resync.faces.tracks import Scan, detect_faces, find_dissolves, link_tracks, smooth_landmarks
 from resync.media.image import ArrayImage
 
 FACE = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)  # landmarks in a box of 100 x 120 px
@@ -72,6 +72,46 @@ def test_scan_keeps_every_frame_and_detects_on_both_sides_of_a_cut():
     assert len(scan.gray_images) == 69 and scan.gray_images[0].pixels.shape == (200, 300)
     assert {0, 5, 20, 22, 23, 28, 48, 49, 54, 68} <= set(scan.detections)
     assert len(detector.calls) == len(set(detector.calls)) <= 18, "at most one detection per frame"
+
+
+def dissolve(first, last, frames):
+    """The end of one shot mixed with the start of the next, over so many frames."""
+    return [a * (1 - share) + b * share for a, b, share in zip(first, last, np.linspace(0, 1, frames + 2)[1:-1])]
+
+
+def thumbnails(n, seed):
+    """A shot in which the middle of the scene moves, with noise: n times float32 [32, 32]."""
+    rng = np.random.default_rng(seed)
+    scene = np.kron(rng.integers(20, 236, (8, 8)), np.ones((4, 4))).astype(np.float32)
+    shot = [scene + rng.normal(0, 2, scene.shape).astype(np.float32) for _ in range(n)]
+    for i, image in enumerate(shot):
+        image[12:18, 12:18] = np.roll(image[12:18, 12:18], i // 8, 1)
+    return shot
+
+
+@pytest.mark.parametrize("frames", [12, 18, 25])
+def test_dissolves_are_detected(frames):
+    first, last = thumbnails(60, 1), thumbnails(60, 2)
+    transition = dissolve(first[60 - frames :], last, frames)
+    ((start, stop),) = find_dissolves([*first[: 60 - frames], *transition, *last[frames:]])
+    assert abs(start - (60 - frames)) <= 4 and abs(stop - 60) <= 4
+
+
+def test_what_is_no_dissolve():
+    shot, other = thumbnails(60, 1), thumbnails(60, 2)
+    black = [np.zeros_like(image) for image in shot]
+    assert find_dissolves([*shot, *other]) == (), "a cut"
+    assert find_dissolves([*shot[:40], *dissolve(shot[40:], black, 20), *black]) == (), "a fade to black"
+    assert find_dissolves([*shot[:40], *dissolve(shot[40:], [0.4 * image for image in shot], 20)]) == (), "another exposure"
+    assert find_dissolves([np.roll(shot[0], i, 1) for i in range(60)]) == (), "a pan"
+    assert find_dissolves([]) == find_dissolves(shot[:5]) == ()
+
+
+def test_tracks_neither_cross_nor_include_a_dissolve():
+    detections = {f: faces_at((10, 20)) for f in range(0, 101, 5)}  # the same box in both shots
+    tracks = link_tracks(Scan([], detections, (), ((43, 60),)))
+    assert spans(tracks) == [(0, 41), (60, 101)]
+    assert spans(link_tracks(Scan([], detections, ()))) == [(0, 101)]
 
 
 def test_scan_of_no_frames():
