@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 # Derived constants of the analysis clock. The grids divide exactly.
@@ -67,10 +68,46 @@ class MelConfig:
 class CurveConfig:
     """How scores become one probability curve."""
 
-    range_s: float = 1.0  # delays from -range_s to +range_s are tested
+    range_s: float | None = None  # delays from -range_s to +range_s are tested; None: each of `ranges_s` until the answer is clear
+    ranges_s: tuple[float, ...] = (1.0, 3.0, 10.0)
     smooth_frames: int = 25  # running mean of P over time, for probability and off-screen ratio
     face_frames: int = 25  # running mean over which the best-matching face is chosen
     smooth_hops: float = 2.0  # Gaussian sigma over delays, in hops
+    prior_windows: float = 10.0  # each mean of log-odds is taken together with so many windows at prior_log_odds
+    prior_log_odds: float = -4.0  # of a delay of which nothing is known; few windows of speech must not win by chance
+    min_tested_share: float = 0.3  # delays with less speech than this share of the most are not compared
+    vote_s: float = 2.0  # each block of so many seconds votes together
+    vote_log_odds: float = -1.0  # a block whose best delay has these log-odds votes by half, with fewer it abstains
+    vote_slope: float = 2.0  # of the vote per unit of log-odds
+
+    @property
+    def first_range_s(self) -> float:
+        """The range that is tested first, s."""
+        return self.ranges_s[0] if self.range_s is None else self.range_s
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """When a peak is an answer: a logistic rule fitted on people the network was not trained on, stored in its weights file.
+
+    certainty = logistic(constant + height * (peak in log-odds) + lead * (peak over runner-up in log-odds) - reach * log(range in s)),
+    less for a tie (sync/certainty.py).
+    """
+
+    constant: float = 1.8
+    height: float = 2.941
+    lead: float = 2.537
+    reach: float = 0.209
+    min_certainty: float = 0.6  # below it there is no answer
+    min_widened: float = 0.8  # the same where the range was widened: every range tested is one more chance to be wrong
+
+    @classmethod
+    def from_dict(cls, data: dict) -> DecisionRule:
+        """Inverse of `dataclasses.asdict`. Raises TypeError or ValueError for anything but its finite numbers."""
+        rule = cls(**{name: float(value) for name, value in {**data}.items()})
+        if not all(map(math.isfinite, vars(rule).values())) or not all(0 < x < 1 for x in (rule.min_certainty, rule.min_widened)):
+            raise ValueError(f"decision rule {data}: finite numbers and a threshold between 0 and 1 are needed")
+        return rule
 
 
 @dataclass(frozen=True)
@@ -78,13 +115,10 @@ class DecideConfig:
     """When an answer is given; sync/decide.py says what each number guards against."""
 
     in_sync_s: float = 0.02  # a delay up to this size is called in sync and left alone
-    min_certainty: float = 0.4  # that the peak is the true delay
-    min_lead: float = 0.13  # over the runner-up, in log-odds times the square root of the seconds of speech
-    rule: tuple[float, float, float] = (-2.944, 2.099, 1.955)  # of `certainty`: constant, height, lead
+    rule: DecisionRule | None = None  # None: the one in the weights file
     min_speech_s: float = 0.6
     edge_s: float = 0.03  # a peak this near the end of the range may lie outside it
     max_spread_s: float = 0.08  # between the segments of one video
-    min_drift_segments: int = 5
     uncertainty_floor_s: float = 0.016  # of any answer: the network's zero differs a little between people and codecs
 
 

@@ -17,6 +17,7 @@ from resync.training.cache import MARGIN, Entry
 from resync.training.dataset import TrackDataset, draw_batch, stack_windows
 from resync.training.evaluate import Embedded
 from resync.training.losses import batch_weights, bbce
+from resync.training.peaks import PeakSamples
 from resync.training.ranks import Rank
 from resync.training.train import Recipe
 
@@ -38,14 +39,31 @@ def embedded_track(entry: Entry, n=150, late_hops=0, seed=0) -> Embedded:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     first_hop = 100 + 4 * np.arange(n - 4)
     mouth, audio = vectors[first_hop].astype(np.float32), np.roll(vectors, late_hops, 0).astype(np.float32)
-    return Embedded(entry, mouth, audio, first_hop, np.ones(len(vectors) + 19, bool))
+    loud = np.ones(len(vectors) + 19, bool)
+    return Embedded(entry, mouth, audio, first_hop, loud, loud)
 
 
 def peaked_scores(odds, late_hops, n=75, seed=0) -> Scores:
     """Noisy scores whose peak, `late_hops` late, rises by `odds` in log-odds."""
     delays = np.arange(-60, 61)
     rows = np.random.default_rng(seed).normal(-2, 0.5, (n, 121)) + odds * np.exp(-(((delays - late_hops) / 4) ** 2))
-    return Scores((1 / (1 + np.exp(-rows))).astype(np.float32), delays, np.arange(n) / 25, np.ones(n))
+    return scores_of(1 / (1 + np.exp(-rows)), delays)
+
+
+def scores_of(probability, delays) -> Scores:
+    """Scores of windows [n, delays] with speech everywhere."""
+    n, hops = len(probability), np.ones(4 * (len(probability) - 1) + len(delays))
+    return Scores(probability.astype(np.float32), delays, np.arange(n) / 25, hops, hops)
+
+
+def peak_samples(n=400) -> PeakSamples:
+    """Peaks of clips of 7 people, of which the correct ones are higher and have more lead."""
+    rng = np.random.default_rng(0)
+    correct = rng.random(n) < 0.7
+    features = rng.normal(0, 1, (n, 2)) + np.outer(correct, [2.0, 1.0])
+    features[:, 1] = np.abs(features[:, 1])
+    own = correct | (rng.random(n) < 0.3)
+    return PeakSamples(features, np.ones(n), np.full(n, 3.0), correct, own, np.zeros(n, bool), np.arange(n) % 7)
 
 
 def short_recipe(steps=6, **changes) -> Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -108,8 +108,8 @@ def train(
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--detector", default="auto", show_default=True, metavar="NAME", help="Face detector for clips.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with a row per clip.")
-@click.option("--calibrate", is_flag=True, help="Print calibration, and fit the certainty rule, instead.")
-@click.option("--write", type=PATH, metavar="FILE", help="With --calibrate: write the calibrated weights.")
+@click.option("--calibrate", is_flag=True, help="Instead, calibrate P and fit the decision rule.")
+@click.option("--write", type=PATH, metavar="FILE", help="With --calibrate: write the calibrated weights and the rule.")
 def evaluate(
     source: Path,
     listing: Path | None,
@@ -125,6 +125,9 @@ def evaluate(
 
     SOURCE is a training cache or a folder of clips. "relative" figures compare with each clip's own delay
     (from the index, else measured over the whole clip), "plain" figures assume that every clip is in sync.
+
+    --calibrate prints figures as JSON, one object per line: it needs clips of several people the network was not
+    trained on, and takes some minutes.
 
     Example: resync evaluate cache/
 
@@ -189,61 +192,21 @@ def _repair(cache: Path, weights: Path | None, trusted: tuple[str, ...]) -> None
     tracks = [(track.entry, score_track(net, embed_track(net, track))) for track in read_tracks(cache, "train", SECONDS)]
     entries = [entry for entry, _ in tracks]
     before = read_delays(cache) or {entry.name: entry.delay_ms for entry in entries}
-    after = repair_delays(tracks, trusted=trusted)
+    after = repair_delays(tracks, net.rule, trusted=trusted)
     write_delays(cache, after)
     for source, counts in sorted(count_changes(entries, before, after).items()):
         click.echo(f"{source}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())))
 
 
 def _calibrate(net: ICSyncNet, embedded: list[Embedded], write: Path | None) -> None:
-    """Print the calibration of P and of the uncertainty, and the certainty rule with its trade-off.
-
-    With enough people both are also evaluated on people held out of the fit.
-    """
+    """Calibrate the network, print the figures one JSON object a line, and write it if asked to."""
     from ..syncnet.checkpoint import save_model
-    from ..training.calibrate import (
-        FOLDS,
-        certainties,
-        collect_pairs,
-        collect_peaks,
-        error_ratios,
-        fit_rule,
-        fit_scale,
-        held_out,
-        reliability,
-        rescaled_odds,
-        trade_off,
-    )
+    from ..training.calibrate import calibrate
 
-    pairs = collect_pairs(net, embedded)
-    slope, shift = fit_scale(pairs)
-    enough_people = len(set(pairs.person)) >= FOLDS
-    held_out_pairs = replace(pairs, odds=held_out(pairs, fit_scale, rescaled_odds)) if enough_people else None
-    if write:
-        net.rescale(slope, shift)
-        pairs = collect_pairs(net, embedded)
-    error, bins = reliability(pairs)
-    _print_json({"expected_calibration_error": error, "best_slope": slope, "best_shift": shift})
-    if held_out_pairs:
-        _print_json({"held_out": True, "expected_calibration_error": reliability(held_out_pairs)[0]})
-    for row in bins:
-        _print_json(row)
-    for kind, ratios in error_ratios(net, embedded).items():
-        if len(ratios):
-            _print_json({f"uncertainty_of_{kind}": {"answers": len(ratios), "covered": round(float((ratios <= 1).mean()), 4)}})
+    for row in calibrate(net, embedded):
+        click.echo(json.dumps(row))
     if write:
         save_model(net, write)
-    samples = collect_peaks(net, embedded)
-    rule = fit_rule(samples)
-    _print_json({"rule": rule})
-    for row in trade_off(samples, certainties(samples, rule)):
-        _print_json(row)
-    for row in trade_off(samples, held_out(samples, fit_rule, certainties)) if enough_people else ():
-        _print_json({"held_out": True, **row})
-
-
-def _print_json(row: dict) -> None:
-    click.echo(json.dumps(row))
 
 
 def table_lines(table: dict[str, dict]) -> list[str]:

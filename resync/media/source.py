@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -61,6 +61,10 @@ class VideoSource:
     frames: Callable[[float, float], Iterator[Frame]]
     audio: AudioSource
     keyframe: Callable[[float], Frame | None] | None = None
+
+    def audio_tracks(self) -> list[AudioSource]:
+        """Each audio track of the file, placed like the one to analyse."""
+        return [replace(self.audio, track=number) for number in range(len(self.info.audio))]
 
     def cheap_frame(self, at_s: float) -> Frame | None:
         """The frame at a time, or an earlier one that is cheaper to decode; None where there is none."""

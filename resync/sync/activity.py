@@ -10,7 +10,15 @@ def loudness_db(mels: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.mean(10.0 ** mels.astype(np.float64), axis=1))
 
 
-def activity_mask(mels: np.ndarray, floor_db: float = -60.0, span_db: float = 35.0) -> np.ndarray:
+FLOOR_DB = -60.0  # fainter audio is silence
+
+
+def audible_mask(mels: np.ndarray) -> np.ndarray:
+    """Mel frames that are not silent: bool [n], from [n, bands] log10 power."""
+    return loudness_db(mels) > FLOOR_DB
+
+
+def activity_mask(mels: np.ndarray, floor_db: float = FLOOR_DB, span_db: float = 35.0) -> np.ndarray:
     """Mel frames that are loud enough to be speech: bool [n], from [n, bands] log10 power.
 
     A frame counts when it is within `span_db` of the loud ones (95th percentile) and above an

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
-from ..config import FPS, HOP_S, WINDOW_FRAMES, CurveConfig, DecideConfig
-from .curve import (
-    AnyScores,
-    Peak,
-    Scores,
-    find_peak,
-    has_face,
-    log_odds,
-    mean_curve,
-    probability_at,
-    probability_curve,
-    weighted_log_odds,
-)
+from ..config import FPS, HOP_S, WINDOW_FRAMES, CurveConfig, DecideConfig, DecisionRule
+from .certainty import certainty, speech_seconds, uncertainty
+from .course import columns_at, find_course, find_ratio_course
+from .curve import AnyScores, Peak, Scores, find_peak, probability_at, probability_curve, speech_at
+from .drift import Drift, fit_drift
+from .pieces import Jump, Piece
 
 
 @dataclass(frozen=True)
@@ -33,23 +25,17 @@ class SegmentResult:
     probability: float | None
 
 
-class DriftLine(NamedTuple):
-    """A delay that changes steadily: start_s at time zero, and slope in s of delay per s of video."""
-
-    start_s: float
-    slope: float
-
-
 @dataclass(frozen=True)
 class Decision:
     """The answer for one video. Delays are in s, positive when the audio is late; None where unknown.
 
-    verdict: in_sync, out_of_sync, drift or undecided. uncertainty_s: half-width of the 90 % interval of delay_s.
-    drift: the line through the segments' delays, None with too few of them or without a good fit.
+    verdict: in_sync, out_of_sync, drift, jump or undecided. uncertainty_s: half-width of the 90 % interval of delay_s.
+    drift: the line through the delay over time, None with too few segments or without a good fit. pieces: where the delay
+    jumps, the pieces of the timeline with one delay each, and jumps between them; else empty.
     reasons: why undecided, one line each with the number, the threshold and what would help.
     curve: probability at each tested delay [delays]; delays_s: these delays [delays]; peak: the curve's, None without one.
-    best_s, certainty: the best delay and how certain it is (0..1), also below the threshold; None where
-    no single delay can be the best one: no speech, no face, a delay that drifts or jumps, a peak at the end of the range.
+    best_s: the best delay, also below the threshold; None where no single delay can be the best one: no speech, no face, a delay
+    that drifts or jumps, a peak at the end of the range. certainty: how certain the answer is, or that best_s is the true delay (0..1).
     """
 
     verdict: str
@@ -57,7 +43,7 @@ class Decision:
     probability: float | None
     offscreen_ratio: float | None
     uncertainty_s: float | None
-    drift: DriftLine | None
+    drift: Drift | None
     reasons: tuple[str, ...]
     segments: tuple[SegmentResult, ...]
     curve: np.ndarray
@@ -65,6 +51,8 @@ class Decision:
     peak: Peak | None = None
     best_s: float | None = None
     certainty: float | None = None
+    pieces: tuple[Piece, ...] = ()
+    jumps: tuple[Jump, ...] = ()
 
 
 def decide(
@@ -79,42 +67,46 @@ def decide(
     scores: every analysed window, those without a face as NaN rows; segments: the same, one by one. audio_start_s: where
     the audio's own zero lies on the video's clock; delays in the Decision count from where both files start together.
     """
+    rule = config.rule or DecisionRule()
     values = probability_curve(scores, smooth)
-    active = scores.weight > 0
-    delays_s = HOP_S * scores.delays - audio_start_s
-    if missing := _missing_evidence(active, values, config):
-        offscreen = 1.0 if active.any() else None
+    if missing := _missing_evidence(scores, values):
+        offscreen = 1.0 if _has_speech(scores) else None
+        delays_s = HOP_S * scores.delays - audio_start_s
         return Decision("undecided", None, None, offscreen, None, None, (missing,), (), values, delays_s)
-    on_grid = find_peak(values, scores.delays)
-    top = _reported(on_grid, audio_start_s)
-    at_peak = probability_at(scores, top.index, smooth)
-    speech = np.nan_to_num(at_peak[active])
+    top = find_peak(values, scores.delays)
+    results = tuple(_segment_result(segment, rule, smooth) for segment in segments)
+    points = _segment_delays(results)
+    line = fit_drift(*points)
+    course = find_course(scores, points, line, rule, config, smooth)
+    reasons = () if course else tuple(_objections(scores, values, top, results, line, config, audio_start_s))
+    if reasons and (course := find_ratio_course(scores, rule, smooth)):
+        reasons = ()
+    verdict = "undecided" if reasons else "jump" if course and course.jumps else "drift" if course else ""
+    column = columns_at(course, scores.time_s, scores.delays) if course else top.index
+    at_peak, active = probability_at(scores, column, smooth), speech_at(scores, column) > 0
     visible = np.isfinite(at_peak) & active
-    results = tuple(_segment_result(segment, config, smooth, audio_start_s) for segment in segments)
-    drift = _drift(results, config)
-    jump = _jump(results, drift, config)
-    drifts = not jump and drift is not None and abs(drift.slope) * _duration_s(results) > config.max_spread_s
-    edge_s = _edge_s(values, on_grid)
-    # A drifting delay smears the curve of the whole video, so its height is no objection.
-    reasons = jump or (() if drifts else tuple(_objections(scores, values, top, edge_s, results, drift, config)))
-    verdict = "undecided" if reasons else "drift" if drifts else "in_sync" if is_in_sync(top.delay_s, config) else "out_of_sync"
-    decided = verdict in ("in_sync", "out_of_sync")
-    single = not jump and not drifts and edge_s >= config.edge_s
-    return Decision(
+    single = course is None and _edge_s(scores.delays, top) >= config.edge_s
+    decision = Decision(
         verdict=verdict,
-        delay_s=top.delay_s if decided else None,
+        delay_s=None if verdict else top.delay_s,
         probability=float(np.mean(at_peak[visible])) if visible.any() else None,
-        offscreen_ratio=float(np.mean(speech < 0.5)),
-        uncertainty_s=uncertainty(scores, config, smooth) if decided else None,
-        drift=drift,
+        offscreen_ratio=float(np.mean(np.nan_to_num(at_peak[active]) < 0.5)) if active.any() else None,
+        uncertainty_s=None if verdict else uncertainty(scores, config, smooth),
+        drift=course.drift if course else line,
         reasons=reasons,
         segments=results,
         curve=values,
-        delays_s=delays_s,
+        delays_s=HOP_S * scores.delays,
         peak=top,
         best_s=top.delay_s if single else None,
-        certainty=certainty(scores, values, top, config) if single else None,
+        certainty=course.certainty if course else certainty(values, top, scores.delays, rule) if single else None,
+        pieces=course.pieces if course else (),
+        jumps=course.jumps if course else (),
     )
+    decision = _counted_from(decision, audio_start_s)
+    if decision.delay_s is None:
+        return decision
+    return replace(decision, verdict="in_sync" if is_in_sync(decision.delay_s, config) else "out_of_sync")
 
 
 def too_short(duration_s: float) -> Decision:
@@ -129,79 +121,59 @@ def is_in_sync(delay_s: float, config: DecideConfig = DecideConfig()) -> bool:
     return round(1000 * abs(delay_s), 1) <= 1000 * config.in_sync_s
 
 
-def _reported(peak: Peak, audio_start_s: float) -> Peak:
-    """A peak with its delays counted from where video and audio file start together."""
-    runner_up_s = None if peak.runner_up_s is None else peak.runner_up_s - audio_start_s
-    return replace(peak, delay_s=peak.delay_s - audio_start_s, runner_up_s=runner_up_s)
+def _counted_from(decision: Decision, audio_start_s: float) -> Decision:
+    """A decision on the video's clock, with its delays counted from where video and audio file start together."""
+    if not audio_start_s:
+        return decision
+
+    def moved(delay_s: float | None) -> float | None:
+        return None if delay_s is None else delay_s - audio_start_s
+
+    peak, drift = decision.peak, decision.drift
+    return replace(
+        decision,
+        delay_s=moved(decision.delay_s),
+        drift=drift and replace(drift, start_s=drift.start_s - audio_start_s),
+        segments=tuple(replace(segment, delay_s=moved(segment.delay_s)) for segment in decision.segments),
+        delays_s=decision.delays_s - audio_start_s,
+        peak=peak and replace(peak, delay_s=peak.delay_s - audio_start_s, runner_up_s=moved(peak.runner_up_s)),
+        best_s=moved(decision.best_s),
+        pieces=tuple(replace(piece, delay_s=piece.delay_s - audio_start_s) for piece in decision.pieces),
+    )
 
 
-def _missing_evidence(active: np.ndarray, values: np.ndarray, config: DecideConfig) -> str:
+def _has_speech(scores: AnyScores) -> bool:
+    return any(bool((segment.activity > 0).any()) for segment in scores.segments)
+
+
+def _missing_evidence(scores: AnyScores, values: np.ndarray) -> str:
     """What is missing for any comparison, speech or faces; empty when there is both."""
-    analysed_s, needed = len(active) / FPS, f"{config.min_speech_s:.1f} s needed"
-    if not active.any():
+    analysed_s, needed = len(scores.time_s) / FPS, f"{DecideConfig.min_speech_s:.1f} s needed"
+    if not _has_speech(scores):
         return f"no speech: the audio is silent, 0.0 of {analysed_s:.1f} s are active ({needed}); try another --audio-track or clip"
     if np.isnan(values).all():
         return f"no face where there is audio: 0.0 of {analysed_s:.1f} s ({needed}); give a clip that shows the speaker's face"
     return ""
 
 
-def _edge_s(values: np.ndarray, on_grid: Peak) -> float:
-    """Distance of the peak from the end of the range, s."""
-    return max(0.0, (len(values) // 2) * HOP_S - abs(on_grid.delay_s))
-
-
-def certainty(scores: AnyScores, values: np.ndarray, top: Peak, config: DecideConfig = DecideConfig()) -> float:
-    """How certain it is that the peak is the true delay, 0..1, by a logistic rule fitted on validation speakers.
-
-    Two features count: the height of the peak and its lead over the runner-up. (Its
-    rise over the median of all delays was tried too, and got no weight.)
-    """
-    height, lead = features(scores, values, top)
-    constant, of_height, of_lead = config.rule
-    return float(1 / (1 + np.exp(-(constant + of_height * height + of_lead * lead))))
-
-
-def features(scores: AnyScores, values: np.ndarray, top: Peak) -> tuple[float, float]:
-    """Height of the peak in log-odds, and its lead over the runner-up in log-odds x sqrt(seconds of visible speech).
-
-    Evidence grows with the root of the time when windows are independent witnesses.
-    """
-    height = float(log_odds(values[top.index]))
-    lead = height - float(log_odds(np.array(top.runner_up)))
-    return height, lead * np.sqrt(speech_seconds(scores))
-
-
-def speech_seconds(scores: AnyScores) -> float:
-    """Seconds with a face and speech."""
-    return float(np.sum(scores.weight * has_face(scores))) / FPS
-
-
-def uncertainty(scores: AnyScores, config: DecideConfig = DecideConfig(), smooth: CurveConfig = CurveConfig(), draws: int = 60) -> float:
-    """Half-width in s of the 90 % interval of the delay, by a bootstrap over blocks of one second.
-
-    Neighbouring windows overlap and are no independent witnesses; seconds nearly are. Half a
-    step of the 10 ms grid is added, below which nothing was measured. What a bootstrap over one clip
-    cannot see, that the network's zero varies between clips, is `uncertainty_floor_s`, added in quadrature.
-    """
-    odds, weight = weighted_log_odds(scores)
-    drawn = np.random.default_rng(0).multinomial(len(odds), np.full(len(odds), 1 / len(odds)), size=draws).astype(float)
-    curves = (mean_curve(o, w, smooth) for o, w in zip(drawn @ odds, drawn @ weight))
-    delays = [find_peak(curve, scores.delays).delay_s for curve in curves if not np.isnan(curve).all()]
-    low, high = np.percentile(delays, [5, 95])
-    return float(np.hypot((high - low) / 2 + HOP_S / 2, config.uncertainty_floor_s))
+def _edge_s(delays: np.ndarray, top: Peak) -> float:
+    """Distance of the peak from the nearer end of the range, s."""
+    return max(0.0, min(top.delay_s - HOP_S * int(delays[0]), HOP_S * int(delays[-1]) - top.delay_s))
 
 
 def _objections(
     scores: AnyScores,
     values: np.ndarray,
     top: Peak,
-    edge_s: float,
     results: tuple[SegmentResult, ...],
-    drift: DriftLine | None,
+    line: Drift | None,
     config: DecideConfig,
+    audio_start_s: float,
 ) -> Iterator[str]:
     """Reasons not to trust the peak, one line each."""
-    seconds, best = speech_seconds(scores), f"{1000 * top.delay_s:+.0f} ms"
+    rule = config.rule or DecisionRule()
+    seconds, edge_s = speech_seconds(scores, top.index), _edge_s(scores.delays, top)
+    best = f"{1000 * (top.delay_s - audio_start_s):+.0f} ms"
     if seconds < config.min_speech_s:
         yield f"only {seconds:.1f} s with a face and speech ({config.min_speech_s:.1f} s needed); give a longer clip"
     if edge_s < config.edge_s:
@@ -209,14 +181,13 @@ def _objections(
             f"the best offset, {best}, is {1000 * edge_s:.0f} ms from the end of the range"
             f" ({1000 * config.edge_s:.0f} ms needed); try a wider --range"
         )
-    lead, sure = features(scores, values, top)[1], certainty(scores, values, top, config)
-    cure = "try a wider --range, a longer clip, or one that shows the speaker"
-    if lead < config.min_lead:
-        yield f"no clear best offset: {best} scores only {lead:.2f} above the runner-up (threshold {config.min_lead:.2f}); {cure}"
-    elif sure < config.min_certainty:
-        yield f"no clear best offset: {best} has a certainty of only {sure:.2f} (threshold {config.min_certainty:.2f}); {cure}"
+    if (sure := certainty(values, top, scores.delays, rule)) < rule.min_certainty:
+        yield (
+            f"no clear best offset: {best} has a certainty of only {sure:.2f} (threshold {rule.min_certainty:.2f});"
+            " try a longer clip, or one that shows the speaker"
+        )
     delays = _segment_delays(results)[1]
-    if len(delays) >= 3 and drift is None:
+    if len(delays) >= 3 and line is None:
         spread = float(np.percentile(delays, 75) - np.percentile(delays, 25))
         if spread > config.max_spread_s:
             yield (
@@ -225,55 +196,18 @@ def _objections(
             )
 
 
-def _segment_result(segment: Scores, config: DecideConfig, smooth: CurveConfig, audio_start_s: float) -> SegmentResult:
+def _segment_result(segment: Scores, rule: DecisionRule, smooth: CurveConfig) -> SegmentResult:
     start, end = float(segment.time_s[0]), float(segment.time_s[-1]) + 1 / FPS
     values = probability_curve(segment, smooth)
     if np.isnan(values).all():
         return SegmentResult(start, end, None, None)
     top = find_peak(values, segment.delays)
-    p = probability_at(segment, top.index, smooth)[segment.weight > 0]
-    certain = certainty(segment, values, top, config) >= config.min_certainty
-    delay_s = top.delay_s - audio_start_s if certain else None
-    return SegmentResult(start, end, delay_s, float(np.nanmean(p)) if np.isfinite(p).any() else None)
-
-
-def _duration_s(results: tuple[SegmentResult, ...]) -> float:
-    return results[-1].end_s - results[0].start_s if results else 0.0
+    p = probability_at(segment, top.index, smooth)[segment.speech[:, top.index] > 0]
+    certain = certainty(values, top, segment.delays, rule) >= rule.min_certainty
+    return SegmentResult(start, end, top.delay_s if certain else None, float(np.nanmean(p)) if np.isfinite(p).any() else None)
 
 
 def _segment_delays(results: tuple[SegmentResult, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Middle and delay of every segment with a result of its own, in s, in order of time."""
     known = sorted(((s.start_s + s.end_s) / 2, s.delay_s) for s in results if s.delay_s is not None)
     return np.array([time for time, _ in known]), np.array([delay for _, delay in known])
-
-
-def _drift(results: tuple[SegmentResult, ...], config: DecideConfig) -> DriftLine | None:
-    """Theil-Sen line through the segments' delays, None with too few segments or without a good fit."""
-    times, delays = _segment_delays(results)
-    if len(delays) < config.min_drift_segments:
-        return None
-    from scipy.stats import theilslopes
-
-    slope, offset, _, _ = theilslopes(delays, times)
-    residual = np.percentile(np.abs(delays - offset - slope * times), 75)  # a median would let nearly half disagree
-    return DriftLine(float(offset), float(slope)) if residual < config.max_spread_s / 2 else None
-
-
-def _jump(results: tuple[SegmentResult, ...], drift: DriftLine | None, config: DecideConfig) -> tuple[str, ...]:
-    """The reason not to answer where one step in time explains the delays far better than the line does.
-
-    At least two segments lie on either side: a single one is an outlier.
-    """
-    times, delays = _segment_delays(results)
-    if len(delays) < 4:
-        return ()
-    spread = lambda x: float(np.abs(x - np.median(x)).sum())  # noqa: E731
-    k = min(range(2, len(delays) - 1), key=lambda k: spread(delays[:k]) + spread(delays[k:]))
-    size = float(np.median(delays[k:]) - np.median(delays[:k]))
-    line = spread(delays) if drift is None else float(np.abs(delays - drift.start_s - drift.slope * times).sum())
-    if abs(size) <= config.max_spread_s or spread(delays[:k]) + spread(delays[k:]) > line / 2:
-        return ()
-    return (
-        f"the delay jumps by {1000 * size:+.0f} ms between {times[k - 1]:.0f} and {times[k]:.0f} s"
-        f" ({1000 * config.max_spread_s:.0f} ms allowed); cut the video there and fix each segment",
-    )

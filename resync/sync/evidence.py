@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..config import FPS, WINDOW_FRAMES, Config, CurveConfig
+from ..config import FPS, WINDOW_FRAMES, Config
 from ..media.probe import MediaInfo
 from ..media.source import AudioSource
-from .curve import Peak, Scores, log_odds, probability_curve
+from .curve import Peak, Scores, log_odds
 from .decide import Decision
+from .scoring import EmbeddedSegment, ScoredSegment
+from .speakers import FaceResult
 
 MAX_WINDOWS = 8  # kept of a whole video, whatever its length
-MAX_CANDIDATES = 120  # kept until the best delay is known
 WINDOWS_PER_SEGMENT = 3  # at least a second apart
 
 
@@ -23,13 +24,12 @@ class MouthWindow:
     """One window as the network saw it.
 
     time_s: its first frame; crops: uint8 [WINDOW_FRAMES, size, size], the mouth; probability: float32 [delays],
-    P(in sync) at each delay; weight: share of active audio; worth: its evidence for the best delay of its own segment.
+    P(in sync) at each delay; worth: its evidence for the best delay, times its share of active audio.
     """
 
     time_s: float
     crops: np.ndarray
     probability: np.ndarray
-    weight: float
     worth: float
 
 
@@ -37,8 +37,8 @@ class MouthWindow:
 class Evidence:
     """A decision and what it was made of.
 
-    info, audio: what was analysed. segments: scores of each segment, in order of time. faces: number of face tracks.
-    windows: those with the strongest evidence for the best delay, strongest first; at most MAX_WINDOWS.
+    info, audio: what was analysed. segments: scores of each segment, in order of time.
+    windows: those with the strongest evidence for the best delay, strongest first; at most MAX_WINDOWS. faces: each face's own result.
     """
 
     config: Config
@@ -47,7 +47,12 @@ class Evidence:
     decision: Decision
     segments: tuple[Scores, ...]
     windows: tuple[MouthWindow, ...]
-    faces: int = 0
+    faces: tuple[FaceResult, ...] = ()
+
+    @property
+    def range_s(self) -> float:
+        """Delays up to so many seconds were tested."""
+        return self.config.curve.first_range_s
 
     @property
     def peak(self) -> Peak | None:
@@ -57,53 +62,37 @@ class Evidence:
     @property
     def analysed_s(self) -> float:
         """Seconds of video that were analysed."""
-        return sum(len(segment.weight) for segment in self.segments) / FPS
+        return sum(len(segment.time_s) for segment in self.segments) / FPS
 
 
-def evidence_for(probability: np.ndarray, weight: np.ndarray, column: int) -> np.ndarray:
-    """How strongly each window supports one delay over the others: float [n], 0 where nothing is known.
+def evidence_for(scores: Scores, column: int) -> np.ndarray:
+    """How strongly each window supports one delay, given by its index, over the others: float [windows], 0 where nothing is known.
 
-    probability: [n, delays]; weight: [n]. Log-odds at the delay over their mean at all delays, times the weight.
+    Log-odds at the delay over their mean at all delays, times the share of active audio.
     """
-    odds = log_odds(np.asarray(probability, float))
+    odds = log_odds(np.asarray(scores.probability, float))
     known = np.isfinite(odds)
     mean = np.where(known, odds, 0).sum(1) / np.maximum(known.sum(1), 1)
-    return np.nan_to_num(odds[:, column] - mean) * weight
+    return np.nan_to_num(odds[:, column] - mean) * scores.speech[:, column]
 
 
-def strongest_in_segment(
-    scores: Scores, mouths: list[tuple[int, np.ndarray]], chosen: np.ndarray, smooth: CurveConfig = CurveConfig()
-) -> tuple[MouthWindow, ...]:
-    """The windows of one segment with the strongest evidence for the segment's own best delay.
+def strongest_windows(segments: Iterable[tuple[EmbeddedSegment, ScoredSegment]], column: int) -> tuple[MouthWindow, ...]:
+    """The windows with the strongest evidence for one delay, given by its index, strongest first; those against it are left out.
 
-    mouths: of every face the number of its first frame and its crops; chosen: int [n, delays], the face that was used.
+    Segments whose crops were dropped are skipped.
     """
-    values = probability_curve(scores, smooth)
-    if not mouths or np.isnan(values).all():
-        return ()
-    column = int(np.argmax(values))
-    worth = evidence_for(scores.probability, scores.weight, column)
-    windows: list[MouthWindow] = []
-    while len(windows) < WINDOWS_PER_SEGMENT and worth.max() > 0:
+    windows = [window for embedded, scored in segments for window in _strongest_in_segment(embedded, scored, column)]
+    return tuple(sorted(windows, key=lambda window: -window.worth)[:MAX_WINDOWS])
+
+
+def _strongest_in_segment(embedded: EmbeddedSegment, scored: ScoredSegment, column: int) -> Iterator[MouthWindow]:
+    scores = scored.scores
+    worth = evidence_for(scores, column)
+    for _ in range(WINDOWS_PER_SEGMENT if embedded.faces else 0):
         row = int(np.argmax(worth))
-        first, crops = mouths[chosen[row, column]]
-        own = crops[row - first : row - first + WINDOW_FRAMES].copy()  # a view would keep the crops of the whole segment
-        windows.append(
-            MouthWindow(float(scores.time_s[row]), own, scores.probability[row].copy(), float(scores.weight[row]), float(worth[row]))
-        )
+        face = embedded.faces[0 if scored.chosen is None else scored.chosen[row, column]]
+        if not worth[row] > 0 or face.crops is None:
+            return
+        crops = face.crops[row - face.start : row - face.start + WINDOW_FRAMES].copy()  # a view would keep all crops of the segment
+        yield MouthWindow(float(scores.time_s[row]), crops, scores.probability[row].copy(), float(worth[row]))
         worth[max(0, row - FPS) : row + FPS + 1] = 0
-    return tuple(windows)
-
-
-def keep_strongest(windows: tuple[MouthWindow, ...]) -> tuple[MouthWindow, ...]:
-    """The MAX_CANDIDATES strongest, so that memory does not grow with the video."""
-    return tuple(sorted(windows, key=lambda window: -window.worth)[:MAX_CANDIDATES])
-
-
-def strongest_overall(windows: Iterable[MouthWindow], decision: Decision) -> tuple[MouthWindow, ...]:
-    """Those with the strongest evidence for the video's best delay, strongest first; those against it are left out."""
-    top, windows = decision.peak, tuple(windows)
-    if top is None or not windows:
-        return ()
-    worth = evidence_for(np.stack([w.probability for w in windows]), np.array([w.weight for w in windows]), top.index)
-    return tuple(windows[i] for i in np.argsort(-worth)[:MAX_WINDOWS] if worth[i] > 0)

@@ -73,13 +73,18 @@ def _fit_between(keyframe_s: float, candidate: float, taken: list[tuple[float, f
 
 
 def spread_starts(start: float, end: float, config: SamplingConfig = SamplingConfig()) -> list[float]:
-    """Candidate segment starts, in s, in an order in which any first few already cover the whole length (van der Corput).
+    """Candidate segment starts, in s: both ends, then always the one farthest from those before it.
 
-    That is what tells drift from a constant delay.
+    Any first few cover the whole length. That is what tells a drift or a jump from a constant delay.
     """
     count = max(2, min(config.candidates, int((end - start) // config.sample_s)))
-    spacing = (end - start - config.sample_s) / (count - 1)
-    return [start + i * spacing for i in sorted(range(count), key=lambda i: int(f"{i:016b}"[::-1], 2))]
+    positions = np.linspace(start, end - config.sample_s, count)
+    order = [0, count - 1]
+    distance = np.minimum(positions - positions[0], positions[-1] - positions)
+    while len(order) < count:
+        order.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, np.abs(positions - positions[order[-1]]))
+    return positions[order].tolist()
 
 
 def _promising_start(source: VideoSource, candidate: float, detector: Detector, gate: _SpeechGate, config: SamplingConfig) -> float | None:

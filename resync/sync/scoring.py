@@ -1,4 +1,4 @@
-"""Scores of a segment: faces tracked, mouths cropped, embeddings compared at every delay."""
+"""Scores of a segment: faces tracked, mouths cropped and embedded, embeddings compared with those of the audio at every delay."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from scipy.ndimage import uniform_filter1d
 from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, Config
 from ..faces.crops import mouth_crops
 from ..faces.detect import Detector
-from ..faces.tracks import detect_faces, link_tracks
+from ..faces.tracks import FaceTrack, detect_faces, link_tracks
 from ..media.image import FrameImage
 from ..media.source import AudioSource, VideoSource
 from ..media.video import Frame, Tick, mean_frame_lag
 from ..parallel import prefetch
 from ..syncnet.backend import Backend
 from ..syncnet.mel import log_mel
-from .activity import activity_mask, activity_share
-from .curve import Scores, delay_grid, frame_to_hop, pair_cosines
-from .evidence import MouthWindow, strongest_in_segment
+from .activity import activity_mask, activity_share, audible_mask
+from .curve import Scores, frame_to_hop, pair_cosines
+from .speakers import Box, FaceScores, face_scores
 
 FRAMES_AHEAD = 32  # decoded frames that wait for the face detector
 SEGMENTS_AHEAD = 1  # segments that wait to be scored
@@ -42,19 +42,51 @@ class Engine:
 class SegmentMouths(NamedTuple):
     """The mouths of one segment.
 
-    ticks: of its frames; mouths: of every face the number of its first frame in the segment and its crops, uint8 [n, size, size].
+    ticks: of its frames; tracks: its faces; crops: of each face, uint8 [n, size, size]; frame_size: width and height in px.
     """
 
     ticks: list[Tick]
-    mouths: list[tuple[int, np.ndarray]]
+    tracks: list[FaceTrack]
+    crops: list[np.ndarray]
+    frame_size: tuple[int, int]
+
+
+class EmbeddedFace(NamedTuple):
+    """One face of a segment.
+
+    start: number of its first window in the segment; box: its mean position (left, top, right, bottom) as shares of the frame;
+    mouth: float16 [windows, E], unit embeddings; crops: uint8 [windows + 4, size, size], None where they were dropped.
+    """
+
+    start: int
+    box: Box
+    mouth: np.ndarray
+    crops: np.ndarray | None
+
+
+class EmbeddedSegment(NamedTuple):
+    """What is kept of the video of one segment: enough to compare it with any audio at any delay.
+
+    first_tick: number of its first frame on the analysis clock; time_s: float [windows], start of each; lag_s: how much
+    later than the clock its frames are shown on average.
+    """
+
+    first_tick: int
+    time_s: np.ndarray
+    lag_s: float
+    faces: tuple[EmbeddedFace, ...]
+
+    def without_crops(self) -> EmbeddedSegment:
+        """The same without the crops, which take most of the memory."""
+        return self._replace(faces=tuple(face._replace(crops=None) for face in self.faces))
 
 
 class ScoredSegment(NamedTuple):
-    """The scores of one segment, its number of face tracks, and its windows with the strongest evidence."""
+    """The scores of one segment. chosen: the face behind each score, uint8 [windows, delays], None for at most one face."""
 
     scores: Scores
-    faces: int
-    windows: tuple[MouthWindow, ...]
+    faces: tuple[FaceScores, ...]
+    chosen: np.ndarray | None
 
 
 def mouth_segments(
@@ -87,39 +119,60 @@ def mouth_segments(
 def extract_mouths(engine: Engine, frames: Iterable[Frame], config: Config) -> SegmentMouths:
     """Track the faces of one segment and crop their mouths."""
     ticks: list[Tick] = []
+    size = (1, 1)
 
     def images() -> Iterator[FrameImage]:
+        nonlocal size
         for frame in frames:
             ticks.append(frame.tick)
+            size = frame.image.size
             yield frame.image
 
     scan = detect_faces(images(), engine.detector, config.faces)
     tracks = [track for track in link_tracks(scan, config.faces) if track.stop - track.start >= WINDOW_FRAMES]
     crop = engine.backend.dimensions.crop
-    return SegmentMouths(ticks, [(track.start, mouth_crops(scan.gray_images, track, crop)) for track in tracks])
+    return SegmentMouths(ticks, tracks, [mouth_crops(scan.gray_images, track, crop) for track in tracks], size)
 
 
-def score_segment(engine: Engine, audio: AudioSource, segment: SegmentMouths, config: Config) -> ScoredSegment:
-    """Compare the mouths of a segment with the audio at every delay."""
-    ticks, mouths = segment.ticks, segment.mouths
-    delays = delay_grid(config.curve.range_s)
-    count = len(ticks) - WINDOW_FRAMES + 1
-    origin = ticks[0].index * HOPS_PER_FRAME - int(delays[-1])  # hop from which the audio is read
-    stop = (ticks[-1].index + 1) * HOPS_PER_FRAME + int(delays[-1])
-    lag = mean_frame_lag(ticks)
-    mels = log_mel(audio.read(origin * HOP_S + lag, stop * HOP_S + lag), engine.backend.dimensions.mel)
-    first = frame_to_hop(ticks[0].index + np.arange(count)) - origin
-    faces = np.full((len(mouths), count, len(delays)), np.nan, np.float32)
-    voice = engine.backend.embed_audio(mels) if mouths else np.empty((0, 0))
-    for i, (start, crops) in enumerate(mouths):
-        mouth = engine.backend.embed_mouths(crops)
-        rows = slice(start, start + len(mouth))
-        faces[i, rows] = engine.backend.probability(pair_cosines(mouth, voice, first[rows], delays))
-    weight = activity_share(activity_mask(mels), first, WINDOW_HOPS)
-    time_s = np.array([tick.time_s for tick in ticks[:count]])
-    best, chosen = best_face(faces, config.curve.face_frames)
-    scores = Scores(best, delays, time_s, weight)
-    return ScoredSegment(scores, len(mouths), strongest_in_segment(scores, mouths, chosen, config.curve))
+def embed_segment(engine: Engine, segment: SegmentMouths) -> EmbeddedSegment:
+    """Embed the mouths of a segment."""
+    ticks, count = segment.ticks, len(segment.ticks) - WINDOW_FRAMES + 1
+    width, height = segment.frame_size
+    faces = tuple(
+        EmbeddedFace(track.start, _shares(track.box, width, height), engine.backend.embed_mouths(crops).astype(np.float16), crops)
+        for track, crops in zip(segment.tracks, segment.crops)
+    )
+    return EmbeddedSegment(ticks[0].index, np.array([tick.time_s for tick in ticks[:count]]), mean_frame_lag(ticks), faces)
+
+
+def score_segment(engine: Engine, audio: AudioSource, segment: EmbeddedSegment, delays: np.ndarray, config: Config) -> ScoredSegment:
+    """Compare the mouths of a segment with the audio at every delay, int [delays] in hops. Raises MediaError."""
+    count = len(segment.time_s)
+    origin = segment.first_tick * HOPS_PER_FRAME + int(delays[0])  # hop from which the audio is read
+    stop = (segment.first_tick + count + WINDOW_FRAMES - 1) * HOPS_PER_FRAME + int(delays[-1])
+    mels = log_mel(audio.read(origin * HOP_S + segment.lag_s, stop * HOP_S + segment.lag_s), engine.backend.dimensions.mel)
+    first = frame_to_hop(segment.first_tick + np.arange(count)) - origin
+    hops = np.arange(HOPS_PER_FRAME * (count - 1) + len(delays))
+    shares = (activity_share(mask, hops, WINDOW_HOPS).astype(np.float32) for mask in (activity_mask(mels), audible_mask(mels)))
+    probability = np.full((len(segment.faces), count, len(delays)), np.nan, np.float32)
+    voice = engine.backend.embed_audio(mels) if segment.faces else np.empty((0, 0))
+    for i, face in enumerate(segment.faces):
+        rows = slice(face.start, face.start + len(face.mouth))
+        cosine = pair_cosines(face.mouth.astype(np.float32), voice, first[rows], delays)
+        probability[i, rows] = engine.backend.probability(cosine)
+    best, chosen = best_face(probability, config.curve.face_frames)
+    scores = Scores(best, delays, segment.time_s, *shares)
+    faces = tuple(
+        face_scores(face.box, face.start, own[face.start : face.start + len(face.mouth)], scores)
+        for face, own in zip(segment.faces, probability)
+    )
+    return ScoredSegment(scores, faces, chosen.astype(np.uint8) if len(faces) > 1 else None)
+
+
+def _shares(box: Box, width: int, height: int) -> Box:
+    """A box in px as shares of the frame."""
+    left, top, right, bottom = np.clip(np.array(box) / (width, height, width, height), 0, 1).tolist()
+    return left, top, right, bottom
 
 
 def best_face(faces: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..config import DecisionRule
 from .dimensions import Dimensions
 
 
@@ -16,6 +17,7 @@ class Backend(Protocol):
     """The network loaded on one device. Safe to call from several threads at once."""
 
     dimensions: Dimensions
+    rule: DecisionRule
     device: str
 
     def embed_mouths(self, crops: np.ndarray) -> np.ndarray:

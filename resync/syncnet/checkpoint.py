@@ -1,4 +1,4 @@
-"""Locate, verify, load and save weights files: safetensors with the dimensions in the metadata, SHA-256 in a file beside it."""
+"""Locate, verify, load and save weights files: safetensors with dimensions and decision rule as metadata, SHA-256 beside it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..config import DecisionRule
 from ..errors import WeightsError
 from .dimensions import Dimensions
 
@@ -37,11 +39,12 @@ def default_weights_path() -> Path:
 
 
 def save_model(net: ICSyncNet, path: Path, notes: dict[str, str] | None = None) -> None:
-    """Write the weights of `net`, its dimensions and `notes` to `path`, and the SHA-256 of that file beside it."""
+    """Write the weights of `net`, its dimensions, its decision rule and `notes` to `path`, and the SHA-256 of that file beside it."""
     from safetensors.torch import save_file
 
     tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
-    save_file(tensors, path, metadata={**(notes or {}), "dimensions": json.dumps(net.dimensions.to_dict())})
+    own = {"dimensions": json.dumps(net.dimensions.to_dict()), "decision_rule": json.dumps(asdict(net.rule))}
+    save_file(tensors, path, metadata={**(notes or {}), **own})
     path.chmod(0o644)  # save_file makes the file readable by its owner only
     checksum_path(path).write_text(f"{sha256_of(path)}  {path.name}\n")
 
@@ -57,15 +60,17 @@ def load_model(path: str | Path | None = None, device: torch.device | str = "cpu
 
     file = Path(path) if path else default_weights_path()
     with weights_errors(file):
-        tensors, dimensions = read_tensors(file)
+        tensors, dimensions, rule = read_tensors(file)
         net = ICSyncNet(dimensions)
+        net.rule = rule
         net.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     return net.eval().to(device)
 
 
-def read_tensors(file: Path) -> tuple[dict[str, np.ndarray], Dimensions]:
-    """Verify and read a weights file: its tensors by name, and the dimensions of its network.
+def read_tensors(file: Path) -> tuple[dict[str, np.ndarray], Dimensions, DecisionRule]:
+    """Verify and read a weights file: its tensors by name, the dimensions of its network, and the decision rule fitted to it.
 
+    A file without a rule of its own gets the default one.
     Raises WeightsError when the checksum differs; call it inside `weights_errors`, which converts all other errors.
     """
     from safetensors import safe_open
@@ -74,7 +79,8 @@ def read_tensors(file: Path) -> tuple[dict[str, np.ndarray], Dimensions]:
     with safe_open(file, "np") as f:
         tensors = {k: f.get_tensor(k) for k in f.keys()}
         metadata = f.metadata() or {}
-    return tensors, Dimensions.from_dict(json.loads(metadata["dimensions"]))
+    rule = DecisionRule.from_dict(json.loads(metadata.get("decision_rule", "{}")))
+    return tensors, Dimensions.from_dict(json.loads(metadata["dimensions"])), rule
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import MEL_BANDS, WINDOW_FRAMES, WINDOW_HOPS
+from ..config import MEL_BANDS, WINDOW_FRAMES, WINDOW_HOPS, DecisionRule
 from .dimensions import AUDIO_STRIDES, CONTRAST_FLOOR, VISUAL_STRIDES, Dimensions
 
 
@@ -110,6 +110,7 @@ class ICSyncNet(nn.Module):
 
     def __init__(self, dimensions: Dimensions = Dimensions()):
         super().__init__()
+        self.rule = DecisionRule()  # fitted to the trained network, and saved with it
         d = self.dimensions = dimensions
         side = d.crop.size
         self.visual = Encoder(WINDOW_FRAMES, (side, side), d.visual_widths, VISUAL_STRIDES, d.head, d.embedding)

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from scipy.special import expit
 
-from ..config import WINDOW_FRAMES
+from ..config import WINDOW_FRAMES, DecisionRule
 from .checkpoint import read_tensors, weights_errors
 from .dimensions import Dimensions
 from .mel import mel_windows
@@ -24,12 +24,12 @@ class OnnxBackend:
 
     device = "cpu"
 
-    def __init__(self, tensors: Mapping[str, np.ndarray], dimensions: Dimensions, threads: int = 0):
-        """Build the network from its tensors. threads: 0 = one per core.
+    def __init__(self, tensors: Mapping[str, np.ndarray], dimensions: Dimensions, rule: DecisionRule = DecisionRule(), threads: int = 0):
+        """Build the network from its tensors. rule: the decision rule fitted to it; threads: 0 = one per core.
 
         Raises KeyError, ValueError or TypeError for the tensors of another network.
         """
-        self.dimensions, remaining = dimensions, dict(tensors)
+        self.dimensions, self.rule, remaining = dimensions, rule, dict(tensors)
         self._visual, self._audio = (_session(graph(remaining, dimensions), threads) for graph in (visual_graph, audio_graph))
         self._scale, self._bias = float(np.exp(remaining.pop("log_scale"))), float(remaining.pop("bias"))
         if remaining:

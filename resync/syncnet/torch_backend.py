@@ -36,7 +36,7 @@ class TorchBackend:
     """The network on a PyTorch device. See Backend."""
 
     def __init__(self, net: ICSyncNet):
-        self._net, self.dimensions = net, net.dimensions
+        self._net, self.dimensions, self.rule = net, net.dimensions, net.rule
         self.device = str(next(net.parameters()).device)
 
     @classmethod

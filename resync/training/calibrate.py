@@ -1,116 +1,79 @@
-"""Calibration on people the network was not trained on: of P, and of the certainty rule in `sync.decide`.
+"""Calibration on people the network was not trained on: of P, of the decision rule, and of the uncertainty.
 
-Positive samples are peaks of clips and of their segments within 60 ms of the reference delay; negative
-samples are all other peaks, and every peak against another clip's audio. A fit is optimistic on the
-people it was fitted to, so `held_out` evaluates each person with a fit to the other people.
+A fit is optimistic on the people it was fitted to, so `held_out` evaluates each person with a fit to the other people.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from ..config import HOP_S, HOPS_PER_FRAME, CurveConfig, DecideConfig
+from ..config import HOP_S, HOPS_PER_FRAME, DecideConfig, DecisionRule
 from ..errors import DataError
+from ..sync.certainty import certainty, uncertainty
 from ..sync.curve import Scores, find_peak, log_odds, probability_curve
-from ..sync.decide import certainty, features, uncertainty
 from ..syncnet.model import ICSyncNet
-from .evaluate import Embedded, curve_peak, reference_delay, score_track, split_segments
+from .evaluate import Embedded, curve_peak, person_numbers, reference_delay, score_track, split_segments
+from .joined import FOLDS
+from .peaks import NO_CLIPS, PeakSamples, collect_peaks
+from .rule import LIMITS, certainties, choose_threshold, fit_rule, fit_weights, trade_off
 
-CORRECT_S = 0.06
 SEGMENT_LENGTHS = (2.0, 3.0, 5.0, 8.0)  # s
-FOLDS = 5
-THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-NO_CLIPS = "no clip with speech to calibrate on; give more clips, or another --split"
+MIN_GAIN = 0.005  # of the expected calibration error: scale and bias stay where a fit gains less, which may be chance
 
 
-@dataclass(frozen=True)
-class PeakSamples:
-    """Peaks of probability curves.
-
-    features: float [n, 2] of `decide.features`; correct: bool [n]; own: bool [n], False for another
-    speaker's audio; person: int [n], number of the person in the video.
-    """
-
-    features: np.ndarray
-    correct: np.ndarray
-    own: np.ndarray
-    person: np.ndarray
+def calibrate(net: ICSyncNet, embedded: list[Embedded]) -> Iterator[dict]:
+    """Calibrate a network in place, its scale and bias and its decision rule, and yield rows of figures on the way. Raises DataError."""
+    yield from _calibrate_scale(net, collect_pairs(net, embedded))
+    yield from _calibrate_rule(net, collect_peaks(net, embedded))
+    for kind, ratios in error_ratios(net, embedded).items():
+        if len(ratios):
+            yield {f"uncertainty_of_{kind}": {"answers": len(ratios), "covered": round(float((ratios <= 1).mean()), 4)}}
 
 
-def collect_peaks(net: ICSyncNet, embedded: list[Embedded], range_s: float = CurveConfig.range_s) -> PeakSamples:
-    """Peaks of all clips and their segments, against their own audio and against another speaker's. Raises DataError without any."""
-    rows: list[tuple[tuple[float, float], bool, bool, int]] = []
-    numbers = _person_numbers(embedded)
-    for i, track in enumerate(embedded):
-        scores = score_track(net, track, range_s=range_s)
-        truth_s = reference_delay(track.entry, curve_peak(scores))
-        if truth_s is None:
-            continue
-        person = numbers[track.entry.name]
-        rows += [(f, abs(delay_s - truth_s) <= CORRECT_S, True, person) for f, delay_s in _peaks(scores)]
-        other = next((e for e in embedded[i - 1 :] + embedded if e.entry.speaker != track.entry.speaker), None)
-        if other:
-            rows += [(f, False, False, person) for f, _ in _peaks(score_track(net, track, other, range_s))]
-    if not rows:
-        raise DataError(NO_CLIPS)
-    return PeakSamples(*(np.array(column) for column in zip(*rows)))
+def _calibrate_scale(net: ICSyncNet, pairs: Pairs) -> Iterator[dict]:
+    """Rescale the log-odds of a network if that makes P better calibrated, for people left out of the fit where there are enough."""
+    scale = fit_scale(pairs)
+    refit = rescaled_odds(pairs, scale)
+    tested = held_out(pairs, fit_scale, rescaled_odds) if _enough_people(pairs) else refit
+    before, after = (reliability(expit(odds), pairs.positive, pairs.weight)[0] for odds in (pairs.odds, tested))
+    rescale = before - after > MIN_GAIN
+    if rescale:
+        net.rescale(*scale)
+    yield {"expected_calibration_error": before, "best_slope": scale[0], "best_shift": scale[1], "rescaled": rescale}
+    yield {"held_out": _enough_people(pairs), "expected_calibration_error": after}
+    yield from reliability(expit(refit if rescale else pairs.odds), pairs.positive, pairs.weight)[1]
 
 
-def _peaks(scores: Scores) -> Iterator[tuple[tuple[float, float], float]]:
-    """Features and delay in s of the whole clip and of each segment."""
-    for segment in [scores, *(s for seconds in SEGMENT_LENGTHS for s in split_segments(scores, seconds))]:
-        values = probability_curve(segment)
-        if not np.isnan(values).all():
-            peak = find_peak(values, segment.delays)
-            yield features(segment, values, peak), peak.delay_s
+def _calibrate_rule(net: ICSyncNet, samples: PeakSamples) -> Iterator[dict]:
+    """Fit the decision rule of a network; its threshold rests on people left out of the fit, where there are enough."""
+    rule = fit_rule(samples)
+    fitted, test = certainties(samples, rule), {"held_out": _enough_people(samples)}
+    tested = held_out(samples, fit_rule, certainties) if _enough_people(samples) else fitted
+    threshold, rates, within_limits = choose_threshold(samples, tested)
+    net.rule = replace(rule, min_certainty=threshold)
+    yield {"rule": asdict(net.rule)}
+    for prefix, kind in (("", ~samples.joined), ("joined_", samples.joined)):
+        yield {f"{prefix}peaks": int(kind.sum()), "own": int((kind & samples.own).sum()), "correct": int((kind & samples.correct).sum())}
+    yield test | {"threshold": threshold, "within_limits": within_limits, **_rounded(asdict(rates)), "limits": asdict(LIMITS)}
+    for name, weight in (("right_and_wrong", fit_weights(samples)), ("own", samples.own.astype(float))):
+        for row in reliability(tested, samples.correct, weight)[1]:
+            yield test | {"certainty_of": name, **row}
+    yield from trade_off(samples, fitted)
+    if test["held_out"]:
+        yield from (test | row for row in trade_off(samples, tested))
 
 
-def fit_rule(samples: PeakSamples, ridge: float = 1e-3) -> tuple[float, ...]:
-    """Logistic regression of `correct` on the features, both classes weighted equally: (constant, *slopes).
-
-    Raises DataError if all peaks are correct, or none.
-    """
-    if samples.correct.all() or not samples.correct.any():
-        kind = "correct" if samples.correct.any() else "wrong"
-        raise DataError(f"the {len(samples.correct)} peaks are all {kind}, a rule needs correct and wrong ones; give more clips")
-    x = np.concatenate([np.ones((len(samples.correct), 1)), samples.features], 1)
-    sign = np.where(samples.correct, 1.0, -1.0)
-    weight = np.where(samples.correct, 0.5 / samples.correct.mean(), 0.5 / (~samples.correct).mean()) / len(sign)
-
-    def loss(w: np.ndarray) -> float:
-        return float(np.sum(weight * np.logaddexp(0, -sign * (x @ w))) + ridge * np.sum(w[1:] ** 2))
-
-    # No negative slopes: a higher or clearer peak must never lower the certainty.
-    fit = minimize(loss, np.zeros(x.shape[1]), bounds=[(None, None)] + [(0, None)] * (x.shape[1] - 1))
-    return tuple(round(float(w), 3) for w in fit.x)
+def _enough_people(data: PeakSamples | Pairs) -> bool:
+    return len(set(data.person)) >= FOLDS
 
 
-def certainties(samples: PeakSamples, rule: tuple[float, ...]) -> np.ndarray:
-    """Certainty of every sample by a rule, computed as in `decide.certainty`: [n]."""
-    return expit(rule[0] + samples.features @ np.array(rule[1:]))
-
-
-def trade_off(samples: PeakSamples, certainty: np.ndarray) -> list[dict[str, float]]:
-    """By threshold of certainty [n]: share of own audio answered, of those answers wrong, and of swapped audio refused."""
-    own = samples.own
-    rows = []
-    for threshold in THRESHOLDS:
-        answered = certainty >= threshold
-        wrong = float(np.mean(~samples.correct[own & answered])) if (own & answered).any() else 0.0
-        rows.append(
-            {
-                "threshold": threshold,
-                "answered": round(float(np.mean(answered[own])), 4),
-                "wrong": round(wrong, 4),
-                "swapped_refused": round(float(np.mean(~answered[~own])), 4),
-            }
-        )
-    return rows
+def _rounded(row: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in row.items()}
 
 
 @dataclass(frozen=True)
@@ -129,7 +92,7 @@ class Pairs:
 
 def collect_pairs(net: ICSyncNet, embedded: list[Embedded]) -> Pairs:
     """All pairs with speech of all clips. Raises DataError without any."""
-    numbers = _person_numbers(embedded)
+    numbers = person_numbers(embedded)
     odds, positive, weight, person = [], [], [], []
     for track in embedded:
         scores = score_track(net, track, range_s=1.0)
@@ -137,7 +100,7 @@ def collect_pairs(net: ICSyncNet, embedded: list[Embedded]) -> Pairs:
         if truth_s is None:
             continue
         distance = np.abs(scores.delays - round(truth_s / HOP_S))
-        active = log_odds(scores.probability[scores.weight > 0.5])
+        active = log_odds(scores.probability[scores.speech[:, distance.argmin()] > 0.5])
         for label, columns in (
             (True, distance == 0),
             (False, (distance >= 2 * HOPS_PER_FRAME) & (distance <= 15 * HOPS_PER_FRAME)),
@@ -172,21 +135,24 @@ def rescaled_odds(pairs: Pairs, scale: tuple[float, float]) -> np.ndarray:
     return scale[0] * pairs.odds + scale[1]
 
 
-def reliability(pairs: Pairs, bins: int = 10) -> tuple[float, list[dict[str, float]]]:
-    """Expected calibration error of P (Guo et al. 2017), and the reliability diagram: predicted against observed by bins of P."""
-    p = expit(pairs.odds)
+def reliability(p: np.ndarray, correct: np.ndarray, weight: np.ndarray, bins: int = 10) -> tuple[float, list[dict[str, float]]]:
+    """Expected calibration error of probabilities (Guo et al. 2017), and the reliability diagram: predicted against observed by bins of p.
+
+    p, correct, weight: [n]. A bin without weight has no row.
+    """
     index = np.minimum((p * bins).astype(int), bins - 1)
-    total = np.bincount(index, pairs.weight, bins).clip(1e-12)
-    predicted = np.bincount(index, pairs.weight * p, bins) / total
-    observed = np.bincount(index, pairs.weight * pairs.positive, bins) / total
-    share = total / total.sum()
+    total = np.bincount(index, weight, bins)
+    used = total > 0
+    predicted = np.bincount(index, weight * p, bins)[used] / total[used]
+    observed = np.bincount(index, weight * correct, bins)[used] / total[used]
+    share = total[used] / total.sum()
     rows = [{"predicted": round(a, 3), "observed": round(b, 3), "share": round(c, 3)} for a, b, c in zip(predicted, observed, share)]
     return round(float(np.sum(share * np.abs(predicted - observed))), 4), rows
 
 
 def held_out(data: PeakSamples | Pairs, fit: Callable, apply: Callable) -> np.ndarray:
     """`apply(fold, fit(rest))` for each of FOLDS folds of the people, in the order of the data: [n]. Needs FOLDS people at least."""
-    fold = np.unique(data.person, return_inverse=True)[1] % FOLDS
+    fold = data.person % FOLDS
     select = lambda rows: replace(data, **{name: column[rows] for name, column in vars(data).items()})  # noqa: E731
     out = np.empty(len(fold))
     for k in range(FOLDS):
@@ -194,37 +160,32 @@ def held_out(data: PeakSamples | Pairs, fit: Callable, apply: Callable) -> np.nd
     return out
 
 
-def error_ratios(net: ICSyncNet, embedded: Iterable[Embedded], config: DecideConfig = DecideConfig()) -> dict[str, np.ndarray]:
-    """Errors divided by their reported uncertainty, of which 90 % should be at most 1. Two arrays:
+def error_ratios(net: ICSyncNet, embedded: Iterable[Embedded]) -> dict[str, np.ndarray]:
+    """Errors of answers divided by their reported uncertainty, of which 90 % should be at most 1. Two arrays:
 
     clips: whole clips against the index's delay, which has an error of its own; pieces: neighbouring segments of
     2 to 8 s of a clip against each other, half-widths added in quadrature, without the floor that all segments share.
     """
     clips, segments = [], []
+    config = DecideConfig()
     no_floor = replace(config, uncertainty_floor_s=0.0)
     for track in embedded:
         scores = score_track(net, track)
-        result = _certain_delay(scores, config)
+        result = _certain_delay(scores, net.rule, config)
         if result and track.entry.delay_ms is not None:
             clips.append(abs(result[0] - track.entry.delay_ms / 1000) / result[1])
         for seconds in SEGMENT_LENGTHS:
-            results = [_certain_delay(segment, no_floor) for segment in split_segments(scores, seconds)]
+            results = [_certain_delay(segment, net.rule, no_floor) for segment in split_segments(scores, seconds)]
             segments += [abs(a[0] - b[0]) / np.hypot(a[1], b[1]) for a, b in zip(results[::2], results[1::2]) if a and b]
     return {"clips": np.array(clips), "pieces": np.array(segments)}
 
 
-def _certain_delay(scores: Scores, config: DecideConfig) -> tuple[float, float] | None:
+def _certain_delay(scores: Scores, rule: DecisionRule, config: DecideConfig) -> tuple[float, float] | None:
     """Delay and uncertainty in s, None below the threshold of certainty."""
     values = probability_curve(scores)
     if np.isnan(values).all():
         return None
     peak = find_peak(values, scores.delays)
-    if certainty(scores, values, peak, config) < config.min_certainty:
+    if certainty(values, peak, scores.delays, rule) < rule.min_certainty:
         return None
     return peak.delay_s, uncertainty(scores, config)
-
-
-def _person_numbers(embedded: list[Embedded]) -> dict[str, int]:
-    """Number of the person by name of the track."""
-    people = sorted({(e.entry.source, e.entry.speaker) for e in embedded})
-    return {e.entry.name: people.index((e.entry.source, e.entry.speaker)) for e in embedded}

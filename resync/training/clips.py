@@ -16,7 +16,7 @@ from ..media.audio import read_audio
 from ..media.image import GrayImage
 from ..media.probe import probe, require_video_and_audio
 from ..media.video import mean_frame_lag, read_frames
-from ..sync.activity import activity_mask
+from ..sync.activity import activity_mask, audible_mask
 from ..sync.curve import frame_to_hop
 from ..syncnet.mel import log_mel
 from ..syncnet.model import ICSyncNet
@@ -57,7 +57,7 @@ def embed_clip(net: ICSyncNet, path: Path, clip: Clip) -> Embedded:
     start = clip.start + track.start
     entry = Entry(path.stem, str(path), "", path.parent.parent.name, path.parent.name, start, track.stop - track.start, None)
     first_hop = frame_to_hop(start + np.arange(len(mouth)))
-    return Embedded(entry, mouth, embed_audio(net, clip.mels), first_hop, activity_mask(clip.mels))
+    return Embedded(entry, mouth, embed_audio(net, clip.mels), first_hop, activity_mask(clip.mels), audible_mask(clip.mels))
 
 
 def find_clips(root: Path, listing: Path | None = None) -> list[Path]:

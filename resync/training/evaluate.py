@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, CropConfig, CurveConfig
-from ..sync.activity import activity_mask, activity_share
+from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, CropConfig, CurveConfig, DecideConfig
+from ..sync.activity import activity_mask, activity_share, audible_mask
 from ..sync.curve import Peak, Scores, delay_grid, find_peak, frame_to_hop, log_odds, pair_cosines, probability_curve
 from ..sync.decide import decide
 from ..syncnet.model import ICSyncNet
@@ -35,7 +35,7 @@ class Embedded:
     """Embeddings of one track.
 
     mouth: float32 [n, E], one for each window; audio: float32 [m, E], one every hop; first_hop: int [n],
-    where each mouth window starts; active: bool [m + 19], hops loud enough to carry speech.
+    where each mouth window starts; active, audible: bool [m + 19], hops loud enough to be speech, and those that are not silent.
     """
 
     entry: Entry
@@ -43,6 +43,13 @@ class Embedded:
     audio: np.ndarray
     first_hop: np.ndarray
     active: np.ndarray
+    audible: np.ndarray
+
+    def cut_audio(self, start: int, stop: int) -> Embedded:
+        """The same track with nothing but the audio between two hops, which start is counted from."""
+        hops = slice(start, stop)
+        audio = self.audio[start : max(start, stop - WINDOW_HOPS + 1)]
+        return replace(self, audio=audio, first_hop=self.first_hop - start, active=self.active[hops], audible=self.audible[hops])
 
 
 def read_tracks(cache: Path, split: str, seconds: float | None = None) -> Iterator[Track]:
@@ -59,7 +66,7 @@ def embed_track(net: ICSyncNet, track: Track) -> Embedded:
     mels = track.mels.astype(np.float32)
     mouth = embed_mouths(net, center_crops(track.crops, net.dimensions.crop))
     first_hop = frame_to_hop(track.entry.start + np.arange(len(mouth)))
-    return Embedded(track.entry, mouth, embed_audio(net, mels), first_hop, activity_mask(mels))
+    return Embedded(track.entry, mouth, embed_audio(net, mels), first_hop, activity_mask(mels), audible_mask(mels))
 
 
 def center_crops(crops: np.ndarray, config: CropConfig) -> np.ndarray:
@@ -71,20 +78,26 @@ def center_crops(crops: np.ndarray, config: CropConfig) -> np.ndarray:
 
 def score_track(net: ICSyncNet, track: Embedded, other: Embedded | None = None, range_s: float = 0.6) -> Scores:
     """Scores of a track's mouth windows against its own audio, or against that of another track."""
-    audio = other or track
-    delays = delay_grid(range_s)
-    cosine = pair_cosines(track.mouth, audio.audio, track.first_hop, delays)
-    weight = activity_share(audio.active, track.first_hop, WINDOW_HOPS)
-    return Scores(probability(net, cosine), delays, track.first_hop * HOP_S, weight)
+    return score_windows(net, track.mouth, track.first_hop, other or track, delay_grid(range_s))
+
+
+def score_windows(net: ICSyncNet, mouth: np.ndarray, first_hop: np.ndarray, audio: Embedded, delays: np.ndarray) -> Scores:
+    """Scores of consecutive mouth windows [n, E] against the audio of a track.
+
+    first_hop: int [n], the hop of that audio that starts together with each window at delay zero; delays: int [delays] in hops.
+    """
+    hops = first_hop[0] + delays[0] + np.arange(HOPS_PER_FRAME * (len(first_hop) - 1) + len(delays))
+    shares = (activity_share(mask, hops, WINDOW_HOPS).astype(np.float32) for mask in (audio.active, audio.audible))
+    cosine = pair_cosines(mouth, audio.audio, first_hop, delays)
+    return Scores(probability(net, cosine), delays, first_hop * HOP_S, *shares)
 
 
 def split_segments(scores: Scores, seconds: float) -> Iterator[Scores]:
     """Scores of consecutive segments of `seconds` each, without overlap; a shorter rest is dropped."""
     frames = round(seconds * FPS)
     windows = frames - WINDOW_FRAMES + 1
-    for start in range(0, len(scores.weight) - windows + 1, frames):
-        rows = slice(start, start + windows)
-        yield Scores(scores.probability[rows], scores.delays, scores.time_s[rows], scores.weight[rows])
+    for start in range(0, len(scores.time_s) - windows + 1, frames):
+        yield scores.rows(start, start + windows)
 
 
 def curve_peak(scores: Scores, config: CurveConfig = CurveConfig()) -> Peak | None:
@@ -109,11 +122,11 @@ def window_hits(scores: Scores, delay_s: float, max_shift: int = 15, context: in
     center = len(scores.delays) // 2 + round(delay_s / HOP_S)
     columns = center + HOPS_PER_FRAME * np.arange(-max_shift, max_shift + 1)
     count = context - WINDOW_FRAMES + 1
-    if columns.min() < 0 or columns.max() >= scores.probability.shape[1] or len(scores.weight) < count:
+    if columns.min() < 0 or columns.max() >= scores.probability.shape[1] or len(scores.time_s) < count:
         return np.zeros(0, bool)
     average = lambda x: np.lib.stride_tricks.sliding_window_view(x, count, axis=0).mean(-1)  # noqa: E731
     odds = average(log_odds(scores.probability[:, columns]))
-    odds = odds[np.isfinite(odds).all(1) & (average(scores.weight) > 0.5)]
+    odds = odds[np.isfinite(odds).all(1) & (average(scores.speech[:, center]) > 0.5)]
     return np.abs(odds.argmax(1) - max_shift) <= 1 if len(odds) else np.zeros(0, bool)
 
 
@@ -183,7 +196,7 @@ def clip_metrics(net: ICSyncNet, track: Embedded) -> dict:
     The offset is that of the peak, whatever its certainty; `verdict` is that of the analysis.
     """
     scores = score_track(net, track)
-    decision, peak = decide(scores, [scores]), curve_peak(scores)
+    decision, peak = decide(scores, [scores], DecideConfig(rule=net.rule)), curve_peak(scores)
     return {
         "file": track.entry.file,
         "verdict": decision.verdict,
@@ -217,3 +230,9 @@ def roc_auc(positive: list[float], negative: list[float]) -> float | None:
 
 def _mean(values: list) -> float | None:
     return round(float(np.mean(values)), 4) if values else None
+
+
+def person_numbers(embedded: list[Embedded]) -> dict[str, int]:
+    """Number of the person, counted from 0, by name of the track."""
+    people = sorted({(e.entry.source, e.entry.speaker) for e in embedded})
+    return {e.entry.name: people.index((e.entry.source, e.entry.speaker)) for e in embedded}

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..config import DecisionRule
 from ..errors import DataError
+from ..sync.certainty import certainty
 from ..sync.curve import AnyScores, Scores, find_peak, probability_curve
-from ..sync.decide import certainty
 from .cache import Entry
 
 MIN_CERTAINTY = 0.9  # estimates below this certainty are not used
@@ -33,17 +34,20 @@ class Estimate(NamedTuple):
         return self.delay_ms is not None and self.certainty >= min_certainty
 
 
-def estimate_delay(scores: AnyScores) -> Estimate:
+def estimate_delay(scores: AnyScores, rule: DecisionRule = DecisionRule()) -> Estimate:
     """The peak of the probability curve of one track, or of several joined."""
     values = probability_curve(scores)
     if np.isnan(values).all():
         return Estimate(None, 0.0)
     peak = find_peak(values, scores.delays)
-    return Estimate(round(1000 * peak.delay_s, 1), certainty(scores, values, peak))
+    return Estimate(round(1000 * peak.delay_s, 1), certainty(values, peak, scores.delays, rule))
 
 
 def repair_delays(
-    tracks: list[tuple[Entry, Scores]], min_certainty: float = MIN_CERTAINTY, trusted: tuple[str, ...] = ()
+    tracks: list[tuple[Entry, Scores]],
+    rule: DecisionRule = DecisionRule(),
+    min_certainty: float = MIN_CERTAINTY,
+    trusted: tuple[str, ...] = (),
 ) -> dict[str, float | None]:
     """Delay of each track in ms by name, None where none is reliable enough to train on.
 
@@ -53,8 +57,8 @@ def repair_delays(
     group, is more reliable. Estimates within SAME_MS of the index keep the index's delay.
     trusted: sources whose index is known to be correct; they anchor the network's zero over several rounds of repair.
     """
-    alone = {entry.name: estimate_delay(scores) for entry, scores in tracks}
-    joint = _joint_estimates(tracks, alone, min_certainty)
+    alone = {entry.name: estimate_delay(scores, rule) for entry, scores in tracks}
+    joint = _joint_estimates(tracks, alone, rule, min_certainty)
     delays = {}
     for entry, _ in tracks:
         if entry.source in trusted:
@@ -64,7 +68,9 @@ def repair_delays(
     return delays
 
 
-def _joint_estimates(tracks: list[tuple[Entry, Scores]], alone: dict[str, Estimate], min_certainty: float) -> dict[str, Estimate]:
+def _joint_estimates(
+    tracks: list[tuple[Entry, Scores]], alone: dict[str, Estimate], rule: DecisionRule, min_certainty: float
+) -> dict[str, Estimate]:
     """Estimate over all tracks of a speaker, by track name, unless a certain estimate of one track contradicts it."""
     speakers: dict[str, list[tuple[Entry, Scores]]] = defaultdict(list)
     for entry, scores in tracks:
@@ -72,7 +78,7 @@ def _joint_estimates(tracks: list[tuple[Entry, Scores]], alone: dict[str, Estima
             speakers[entry.source + entry.speaker].append((entry, scores))
     joint = {}
     for group in speakers.values():
-        estimate = estimate_delay(Scores.join([scores for _, scores in group]))
+        estimate = estimate_delay(Scores.join([scores for _, scores in group]), rule)
         if len(group) == 1 or not estimate.is_certain(min_certainty):
             continue
         single = [alone[entry.name] for entry, _ in group]

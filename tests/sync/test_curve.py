@@ -1,30 +1,59 @@
 """Scores of windows and delays, the smoothed curve and its peak."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sync_helpers import changed, make_scores
 
-from resync.config import HOP_S, CurveConfig
+from resync.config import FPS, HOP_S, CurveConfig
 from resync.sync.activity import activity_share
-from resync.sync.curve import Scores, delay_grid, find_peak, frame_to_hop, log_odds, pair_cosines, probability_at, probability_curve
+from resync.sync.curve import (
+    Scores,
+    delay_grid,
+    find_peak,
+    frame_to_hop,
+    has_face,
+    log_odds,
+    mean_curve,
+    pair_cosines,
+    probability_at,
+    probability_curve,
+    speech_at,
+    voted_log_odds,
+    weighted_log_odds,
+)
 
 RNG = np.random.default_rng
+FIRM = CurveConfig(prior_windows=0.0)  # plain means
 
 
 def bump(delay_hops, frames=50, reach=60, low=-4.0, high=3.0, width=4.0):
     """Scores whose log-odds have a bump at a delay (may lie between hops)."""
     delays = np.arange(-reach, reach + 1)
     odds = low + (high - low) * np.exp(-((delays - delay_hops) ** 2) / (2 * width**2))
-    p = np.repeat(1 / (1 + np.exp(-odds))[None], frames, 0).astype(np.float32)
-    return Scores(p, delays, np.arange(frames) / 25, np.ones(frames))
+    return make_scores(np.repeat(odds[None], frames, 0), delays)
 
 
-def changed(scores, **changes):
-    return Scores(**{name: getattr(scores, name) for name in ("probability", "delays", "time_s", "weight")} | changes)
+def flat(odds, frames, reach=60, **audio):
+    """Scores with the same log-odds for all windows and delays."""
+    return make_scores(np.full((frames, 2 * reach + 1), odds), np.arange(-reach, reach + 1), **audio)
+
+
+def peak_of(scores, config=CurveConfig()):
+    return find_peak(probability_curve(scores, config), scores.delays)
 
 
 def test_delay_grid():
     assert delay_grid(0.6).tolist() == list(range(-60, 61))
     assert len(delay_grid(10)) == 2001 and delay_grid(0.29)[-1] == 29
+    assert delay_grid(0.02, -2.5).tolist() == [-252, -251, -250, -249, -248]
+
+
+def test_delays_need_not_be_symmetric():
+    delays = delay_grid(0.6, 2.5)
+    scores = make_scores(np.repeat(-4 + 7 * np.exp(-((delays - 243.0) ** 2) / 32)[None], 50, 0), delays)
+    assert peak_of(scores).delay_s == pytest.approx(2.43, abs=0.0015)
 
 
 def test_audio_late_by_80_ms_gives_plus_8_hops():
@@ -83,10 +112,10 @@ def test_runner_up_is_elsewhere():
 
 def test_curve_is_a_probability_and_of_mean_log_odds():
     scores = bump(10)
-    values = probability_curve(scores, CurveConfig(smooth_hops=0.01))
+    values = probability_curve(scores, replace(FIRM, smooth_hops=0.01))
     assert np.allclose(values, scores.probability[0], atol=1e-4)
-    mixed = changed(scores, probability=np.concatenate([np.full((25, 121), 0.9), np.full((25, 121), 0.1)]).astype(np.float32))
-    assert np.allclose(probability_curve(mixed), 0.5, atol=1e-4)
+    mixed = changed(scores, probability=np.where(np.arange(50)[:, None] % 2, 0.9, 0.1) * np.ones((50, 121), np.float32))
+    assert np.allclose(probability_curve(mixed, FIRM), 0.5, atol=1e-4)
     extreme = changed(scores, probability=np.where(np.arange(121) == 60, 1.0, 0.0) * np.ones((50, 1)))
     assert np.isfinite(probability_curve(extreme)).all() and probability_curve(extreme).argmax() == 60
 
@@ -98,28 +127,77 @@ def test_smoothing_suppresses_a_lone_spike():
     assert probability_curve(changed(scores, probability=p)).max() < 0.15
 
 
-def test_windows_count_by_their_weight():
+# --- what counts, and how much ---------------------------------------------------------------------
+
+
+def test_speech_counts_in_full_pauses_half_and_digital_silence_not_at_all():
+    for activity, audible, weight in ((1, 1, 1.0), (0.5, 1, 0.75), (0, 1, 0.5), (0, 0.5, 0.25), (0, 0, 0.0)):
+        scores = flat(-2.0, 50, activity=activity, audible=audible)
+        odds, total = weighted_log_odds(scores)
+        assert (scores.weight == weight).all() and (scores.speech == activity).all()
+        assert np.allclose(total, 25 * weight) and np.allclose(odds, -50 * weight, atol=1e-3)
+
+
+def test_audio_is_weighed_at_the_tested_delay():
+    """The audio is active from 1 s to 2 s: that is what each window is compared with at the delay that leads there."""
+    scores = flat(0.0, 75, activity=lambda t: 1 <= t < 2 - 1e-9, audible=lambda t: 1 <= t < 2 - 1e-9)
+    for delay_hops in (-40, 0, 40):
+        heard = scores.time_s + delay_hops * HOP_S
+        expected = (heard > 1 - 1e-6) & (heard < 2 - 1e-6)
+        assert expected.sum() == 25 and (speech_at(scores, delay_hops + 60) == expected).all()
+        assert (scores.weight[:, delay_hops + 60] == expected).all()
+
+
+@pytest.mark.parametrize("late_s", [2.0, -2.4])
+def test_sentence_far_from_its_lips_is_found_and_silence_does_not_vote(late_s):
+    """Lips move from 3 to 4.4 s, their audio comes seconds later or earlier; whatever is compared with silence looks perfect."""
+    spoken = lambda t: 3 <= t < 4.4  # noqa: E731
+    heard = lambda t: float(spoken(t - late_s))  # noqa: E731
+    delays, times = delay_grid(3.0), np.arange(200) / FPS
+    odds = np.full((200, len(delays)), 6.0)
+    against_speech = np.vectorize(heard)(times[:, None] + delays * HOP_S) > 0
+    odds[against_speech] = -5.0
+    fits = np.exp(-((delays - 100 * late_s) ** 2) / 32) * np.vectorize(spoken)(times)[:, None]
+    odds = np.where(against_speech, odds + 8 * fits, odds)
+    top = peak_of(make_scores(odds, delays, activity=heard, audible=heard))
+    assert top.delay_s == pytest.approx(late_s, abs=0.01) and top.runner_up < 0.1
+    assert top.height > 0.5
+
+
+def test_rows_of_a_segment_keep_their_audio():
+    scores = flat(0.0, 40, activity=lambda t: (round(100 * t) % 7) / 7, audible=lambda t: (round(100 * t) % 11) / 11)
+    some = scores.rows(10, 30)
+    assert (some.time_s == scores.time_s[10:30]).all() and some.probability.shape == (20, 121)
+    assert (some.speech == scores.speech[10:30]).all() and (some.weight == scores.weight[10:30]).all()
+
+
+def test_joined_scores_vote_by_their_windows():
     right, wrong = bump(20), bump(-20, frames=150)
-    both = Scores.join([right, wrong])
-    assert both.probability.shape == (200, 121) and len(both.time_s) == len(both.weight) == 200
-    assert find_peak(probability_curve(both), both.delays).delay_s == pytest.approx(-0.2, abs=0.01)
-    silent = changed(both, weight=np.r_[np.ones(50), np.zeros(150)])
-    assert find_peak(probability_curve(silent), both.delays).delay_s == pytest.approx(0.2, abs=0.002)
+    both = Scores.join([right, Scores.join([wrong])])
+    assert len(both.segments) == 2 and len(both.time_s) == 200 and (both.delays == right.delays).all()
+    assert peak_of(both).delay_s == pytest.approx(-0.2, abs=0.01)
+    silent = Scores.join([right, changed(wrong, activity=0.0, audible=0.0)])
+    assert peak_of(silent).delay_s == pytest.approx(0.2, abs=0.002)
+    pausing = Scores.join([right, changed(bump(-20, frames=90), activity=0.0)])
+    assert peak_of(pausing).delay_s == pytest.approx(0.2, abs=0.01), "90 pauses count less than 50 windows of speech"
 
 
 def test_windows_without_a_face_do_not_count():
     scores = bump(20, frames=60)
     p = scores.probability.copy()
     p[10:40] = np.nan
-    assert np.allclose(probability_curve(changed(scores, probability=p)), probability_curve(scores), atol=1e-5)
+    gap = changed(scores, probability=p)
+    assert np.allclose(probability_curve(gap, FIRM), probability_curve(scores, FIRM), atol=1e-3)
+    assert has_face(gap).tolist() == [True] * 10 + [False] * 30 + [True] * 20
 
 
 def test_no_weight_no_curve():
     scores = bump(0)
-    assert np.isnan(probability_curve(changed(scores, weight=np.zeros(50)))).all()
+    assert np.isnan(probability_curve(changed(scores, activity=0.0, audible=0.0))).all()
     assert np.isnan(probability_curve(changed(scores, probability=np.full((50, 121), np.nan, np.float32)))).all()
-    empty = Scores(np.empty((0, 121), np.float32), scores.delays, np.empty(0), np.empty(0))
-    assert np.isnan(probability_curve(empty)).all()
+    empty = Scores(np.empty((0, 121), np.float32), scores.delays, np.empty(0), np.empty(0), np.empty(0))
+    assert np.isnan(probability_curve(empty)).all() and empty.weight.shape == (0, 121)
+    assert np.allclose(probability_curve(Scores.join([empty, scores])), probability_curve(scores))
 
 
 def test_delays_that_few_windows_could_test_do_not_win():
@@ -127,8 +205,44 @@ def test_delays_that_few_windows_could_test_do_not_win():
     p = scores.probability.copy()
     p[:, 100:] = np.nan
     p[:3, 100:] = 0.999  # three windows whose audio reaches that far
-    top = find_peak(probability_curve(changed(scores, probability=p)), scores.delays)
-    assert top.delay_s == pytest.approx(0, abs=0.005)
+    assert peak_of(changed(scores, probability=p)).delay_s == pytest.approx(0, abs=0.005)
+    p[:10, 100:] = 0.999  # still fewer than the share of all that is needed
+    assert peak_of(changed(scores, probability=p)).delay_s == pytest.approx(0, abs=0.005)
+
+
+def test_few_windows_must_be_better_than_many():
+    config = CurveConfig(smooth_hops=0.01)
+    few, many = (mean_curve(np.array([n * 1.0, -500.0]), np.array([n, 100.0]), config)[0] for n in (40.0, 100.0))
+    assert few < many < 1 / (1 + np.exp(-1))
+    assert probability_curve(bump(0, frames=3)).max() < 0.2 < 0.8 < probability_curve(bump(0, frames=100)).max()
+
+
+def test_time_in_which_no_delay_fits_abstains():
+    """A voice-over for half of the time does not dilute the speaker."""
+    speaker, nobody = bump(20, frames=200), flat(-5.0, 200)
+    alone, both = peak_of(speaker), peak_of(Scores.join([speaker, nobody]))
+    assert both.delay_s == pytest.approx(0.2, abs=0.002) and both.height == pytest.approx(alone.height, abs=0.02)
+    odds, weight = voted_log_odds(Scores.join([speaker, nobody]))
+    assert weight[:8].min() > 0.95 * 25 and weight[8:].max() < 0.1
+    assert odds.shape == (16, 121)
+
+
+def test_time_in_which_another_delay_fits_does_vote():
+    alone, both = peak_of(bump(20, frames=200)), peak_of(Scores.join([bump(20, frames=200), bump(-30, frames=100)]))
+    assert both.delay_s == pytest.approx(0.2, abs=0.002)
+    assert both.height < alone.height - 0.2 and both.runner_up_s == pytest.approx(-0.3, abs=0.02)
+
+
+def test_two_seconds_vote_together_and_no_group_spans_two_segments():
+    one = np.vstack([bump(20, frames=25, high=5.0).probability, flat(-5.0, 25).probability])
+    within = make_scores(log_odds(one), np.arange(-60, 61))
+    _, weight = voted_log_odds(within)
+    assert weight[0, 0] == pytest.approx(weight[1, 0]) and weight[0, 0] > 5, "a second without a fitting delay beside one with"
+    _, apart = voted_log_odds(Scores.join([within.rows(0, 25), within.rows(25, 50)]))
+    assert apart[0, 0] > 10 * apart[1, 0]
+
+
+# --- one delay -------------------------------------------------------------------------------------
 
 
 def test_log_odds():
@@ -140,11 +254,14 @@ def test_probability_at_a_delay():
     p = np.full((100, 21), 0.1, np.float32)
     p[:50, 15] = 0.9  # in sync at +5 hops, in the first half only
     p[80:, :] = np.nan
-    scores = Scores(p, np.arange(-10, 11), np.arange(100) / 25, np.ones(100))
+    scores = Scores(p, np.arange(-10, 11), np.arange(100) / 25, np.ones(417), np.ones(417))
     smoothed = probability_at(scores, 15, CurveConfig(smooth_frames=11))
     assert np.allclose(smoothed[:44], 0.9, atol=1e-5) and np.allclose(smoothed[56:80], 0.1, atol=1e-5)
     assert np.isnan(smoothed[80:]).all() and (np.diff(smoothed[44:56]) < 0).all()
     assert np.allclose(probability_at(scores, 5)[:80], 0.1, atol=1e-5)
+    changing = np.where(np.arange(100) < 50, 15, 5)
+    two = Scores.join([scores.rows(0, 30), scores.rows(30, 100)])
+    assert np.allclose(probability_at(two, changing, CurveConfig(smooth_frames=11)), smoothed, atol=1e-5, equal_nan=True)
 
 
 def test_activity_share():

@@ -5,35 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sync_helpers import RULE, changed, judge, sampled, speech
 
-from resync.config import DecideConfig
-from resync.sync.curve import Scores
-from resync.sync.decide import certainty, decide, features, is_in_sync, speech_seconds, uncertainty
+from resync.config import DecideConfig, DecisionRule
+from resync.sync.decide import is_in_sync, too_short
 
-REACH = 60
-
-
-def speech(delay_s, seconds=8.0, high=3.0, low=-5.0, noise=0.7, start_s=0.0, seed=0, reach=REACH):
-    """Scores of a clear speaker whose audio is `delay_s` late; a delay that changes is a function of time."""
-    rng = np.random.default_rng(seed)
-    frames = round(seconds * 25)
-    delays = np.arange(-reach, reach + 1)
-    time_s = start_s + np.arange(frames) / 25
-    at = np.array([delay_s(t) if callable(delay_s) else delay_s for t in time_s]) * 100
-    odds = low + (high - low) * np.exp(-((delays - at[:, None]) ** 2) / (2 * 5.0**2)) + rng.normal(0, noise, (frames, len(delays)))
-    return Scores((1 / (1 + np.exp(-odds))).astype(np.float32), delays, time_s, np.ones(frames))
-
-
-def changed(scores, **changes):
-    return Scores(**{**vars(scores), **changes})
-
-
-def sampled(delay_s, count=10, every_s=60.0, **kw):
-    return [speech(delay_s, start_s=every_s * i, seed=i, **kw) for i in range(count)]
-
-
-def judge(*segments, config=DecideConfig(), **options):
-    return decide(Scores.join(list(segments)), list(segments), config, **options)
+CONFIG = DecideConfig(rule=RULE)
 
 
 def assert_unknown(d):
@@ -74,24 +51,30 @@ def test_just_over_20_ms_is_not():
 def test_a_flat_curve_is_undecided():
     d = judge(speech(0.1, high=-5.0))
     assert_unknown(d)
-    assert_reason(d, "no clear best offset", f"{DecideConfig().min_certainty:.2f}")
+    assert_reason(d, "no clear best offset", f"{RULE.min_certainty:.2f}")
     assert d.segments[0].delay_s is None
 
 
-def test_two_equal_peaks_are_undecided():
-    one, two = speech(0.3), speech(-0.3)
-    assert_unknown(judge(changed(one, probability=np.maximum(one.probability, two.probability))))
-
-
-@pytest.mark.parametrize("delay", [0.595, -0.6, 0.9])
+@pytest.mark.parametrize("delay", [0.595, -0.6])
 def test_a_peak_at_the_edge_names_the_range(delay):
     d = judge(speech(delay))
-    if delay == 0.9:  # lies outside: no peak at all
-        assert_unknown(d)
-        return
     assert_unknown(d)
     assert_reason(d, "--range", f"{1000 * DecideConfig().edge_s:.0f} ms")
+    assert d.best_s is None and d.certainty is None, "it may be the slope of a peak outside"
     assert judge(speech(delay, reach=100)).delay_s == pytest.approx(delay, abs=0.003)
+
+
+def test_a_peak_outside_the_range_is_undecided():
+    assert_unknown(judge(speech(0.9)))
+
+
+@pytest.mark.parametrize("delay", [2.44, 2.96, 3.04, 3.56])
+def test_a_range_of_delays_around_another_than_zero(delay):
+    d = judge(speech(delay, centre=300))
+    assert d.delay_s == pytest.approx(delay, abs=0.003) and d.verdict == "out_of_sync"
+    assert d.delays_s[0] == pytest.approx(2.4) and d.delays_s[-1] == pytest.approx(3.6)
+    edge = judge(speech(delay, centre=300), config=replace(CONFIG, edge_s=0.045))
+    assert (edge.verdict == "undecided") == (delay in (2.44, 3.56)), "distances count from the ends of the range that was tested"
 
 
 def test_no_face():
@@ -104,7 +87,7 @@ def test_no_face():
 
 def test_silence():
     scores = speech(0.1)
-    d = judge(changed(scores, weight=np.zeros(len(scores.weight))))
+    d = judge(changed(scores, activity=0.0, audible=0.0))
     assert_unknown(d)
     assert_reason(d, "silent", "0.0 of 8.0 s", "0.6 s", "--audio-track")
     assert d.probability is None and d.offscreen_ratio is None
@@ -125,10 +108,17 @@ def test_offscreen_ratio_counts_wrong_faces_and_no_faces():
     assert d.verdict == "out_of_sync" and d.delay_s == pytest.approx(0.1, abs=0.004)
     assert d.offscreen_ratio == pytest.approx(0.5, abs=0.03)
     assert 0.5 < d.probability < 0.75  # over frames with a face
-    muted = np.ones(500)
-    muted[100:200] = 0  # no speech where there is no face
-    quiet = judge(changed(scores, probability=p, weight=muted))
-    assert quiet.offscreen_ratio == pytest.approx(150 / 400, abs=0.03)
+    quiet = judge(changed(speech(0.1, seconds=20, activity=lambda t: not 4.1 <= t < 8.1), probability=p))
+    assert quiet.offscreen_ratio == pytest.approx(150 / 400, abs=0.04), "no speech where there is no face"
+
+
+def test_speech_is_counted_at_the_chosen_delay():
+    """The audio is half a second late: what is spoken by the face that is visible from 3 s on is heard from 3.5 s on."""
+    scores = speech(0.5, seconds=8, activity=lambda t: t >= 3.5 - 1e-9)
+    p = scores.probability.copy()
+    p[:75] = np.nan
+    d = judge(changed(scores, probability=p))
+    assert d.delay_s == pytest.approx(0.5, abs=0.004) and d.offscreen_ratio == pytest.approx(0, abs=0.02)
 
 
 def test_a_steadily_changing_delay_is_drift():
@@ -155,11 +145,35 @@ def test_the_drift_line_gives_the_delay_at_the_start(slope):
 
 
 @pytest.mark.parametrize("at", [2, 5, 8])
-def test_a_jump_is_refused_with_its_time_and_size(at):
+def test_a_jump_has_a_verdict_pieces_and_its_place(at):
     d = judge(*(speech(-0.1 + 0.3 * (i >= at), start_s=60 * i, seed=i) for i in range(10)))
-    assert_unknown(d)
-    assert len(d.reasons) == 1
-    assert_reason(d, "jumps by +300 ms", f"between {60 * (at - 1) + 4:.0f} and {60 * at + 4:.0f} s", "80 ms")
+    assert d.verdict == "jump" and d.reasons == () and d.delay_s is None and d.uncertainty_s is None and d.best_s is None
+    assert d.certainty > 0.9 and d.drift is None
+    before, after = d.pieces
+    assert before.delay_s == pytest.approx(-0.1, abs=0.005) and after.delay_s == pytest.approx(0.2, abs=0.005)
+    assert before.start_s == 0 and before.end_s == after.start_s and after.end_s == pytest.approx(548, abs=0.2)
+    (jump,) = d.jumps
+    assert jump.size_s == pytest.approx(0.3, abs=0.01)
+    assert 60 * (at - 1) + 8 - 0.4 <= jump.earliest_s <= jump.at_s == before.end_s <= jump.latest_s <= 60 * at + 0.4
+
+
+def test_a_jump_within_a_segment():
+    d = judge(speech(lambda t: 0.1 if t < 4 else -0.3))
+    assert d.verdict == "jump" and [p.delay_s for p in d.pieces] == pytest.approx([0.1, -0.3], abs=0.01)
+    assert d.jumps[0].earliest_s - 0.1 <= 4 <= d.jumps[0].latest_s + 0.1 and d.jumps[0].latest_s - d.jumps[0].earliest_s < 1
+
+
+def test_an_uncertain_jump_or_drift_is_undecided():
+    """No change is believed where the delays of its pieces are not."""
+    sure = replace(CONFIG, rule=replace(RULE, constant=-100.0))
+    for segments in (
+        [speech(-0.1 + 0.3 * (i >= 5), start_s=60 * i, seed=i) for i in range(10)],
+        sampled(lambda t: -0.12 + 0.03 * t / 60),
+    ):
+        assert judge(*segments).verdict in ("jump", "drift")
+        d = judge(*segments, config=sure)
+        assert_unknown(d)
+        assert d.pieces == d.jumps == ()
 
 
 def test_a_long_video_with_one_delay_has_no_drift():
@@ -171,15 +185,23 @@ def test_a_long_video_with_one_delay_has_no_drift():
 
 def test_one_bad_segment_is_outvoted():
     segments = sampled(0.2)
-    segments[3] = speech(-0.4, start_s=180, seed=77)
+    segments[3] = speech(-0.4, start_s=180, seed=77, high=-1.5, noise=2.0)
     d = judge(*segments)
     assert d.verdict == "out_of_sync" and d.delay_s == pytest.approx(0.2, abs=0.003)
     assert abs(60 * d.drift.slope) < 0.005
 
 
+def test_a_segment_inserted_with_another_delay_is_a_piece():
+    segments = sampled(0.2)
+    segments[3] = speech(-0.4, start_s=180, seed=77)
+    d = judge(*segments)
+    assert d.verdict == "jump" and [p.delay_s for p in d.pieces] == pytest.approx([0.2, -0.4, 0.2], abs=0.005)
+
+
 def test_segments_that_disagree():
-    delays = [0.3, -0.3, 0.3, 0.3, -0.3, 0.3, -0.3, 0.3, 0.3, -0.3]
-    d = judge(*(speech(x, start_s=60 * i, seed=i) for i, x in enumerate(delays)))
+    """Each has a delay of its own, but none is clear enough for a piece of the timeline."""
+    delays = np.random.default_rng(3).uniform(-0.5, 0.5, 10)
+    d = judge(*(speech(late, seconds=2, start_s=60 * i, seed=i, high=0.0, noise=2.0) for i, late in enumerate(delays)))
     assert_unknown(d)
     assert_reason(d, "disagree", f"{1000 * DecideConfig().max_spread_s:.0f} ms")
 
@@ -193,67 +215,36 @@ def test_a_segment_without_a_face_has_no_delay():
     assert d.segments[1].probability is None
 
 
-def test_certainty_grows_with_more_and_clearer_speech():
-    def certainty_of(scores):
-        from resync.sync.curve import find_peak, probability_curve
-
-        values = probability_curve(scores)
-        return certainty(scores, values, find_peak(values, scores.delays))
-
-    clear, faint, flat = certainty_of(speech(0.1)), certainty_of(speech(0.1, high=-4.0)), certainty_of(speech(0.1, high=-5.0))
-    assert 0 <= flat < faint < clear <= 1
-    assert certainty_of(speech(0.1, seconds=2, high=-4.0)) < certainty_of(speech(0.1, seconds=30, high=-4.0))
-
-
-def test_features():
-    from resync.sync.curve import Peak
-
-    scores = speech(0.0, seconds=4)
-    values = np.full(121, 0.1)
-    values[60], values[100] = 0.9, 0.5
-    height, lead = features(scores, values, Peak(0.0, 0.9, 60, 0.5))
-    assert height == pytest.approx(np.log(9)) and lead == pytest.approx(2 * np.log(9))
-
-
-def test_speech_seconds():
-    scores = speech(0.0, seconds=4)
-    p = scores.probability.copy()
-    p[:25] = np.nan
-    assert speech_seconds(changed(scores, probability=p, weight=np.full(100, 0.5))) == pytest.approx(1.5)
-
-
-def test_uncertainty_grows_with_noise_and_is_repeatable():
-    clear, noisy = speech(0.1), speech(0.1, noise=12.0, high=-1.0, seconds=3)
-    assert uncertainty(clear) == uncertainty(clear)
-    assert 0.005 <= uncertainty(clear) < uncertainty(noisy)
-
-
 def test_thresholds_are_taken_from_the_config():
-    strict = replace(DecideConfig(), min_certainty=1.1, min_speech_s=60.0)
+    strict = DecideConfig(rule=replace(RULE, min_certainty=1.1), min_speech_s=60.0)
     d = judge(speech(0.1), config=strict)
     assert_unknown(d)
     assert_reason(d, "1.10", "certainty")
     assert_reason(d, "60.0 s")
-    assert judge(speech(0.1), config=replace(DecideConfig(), in_sync_s=0.15)).verdict == "in_sync"
+    assert judge(speech(0.1), config=replace(CONFIG, in_sync_s=0.15)).verdict == "in_sync"
+    assert judge(speech(0.1), config=DecideConfig()).certainty == judge(speech(0.1), config=DecideConfig(rule=DecisionRule())).certainty
 
 
 def test_the_best_delay_is_reported_below_the_threshold_too():
     d = judge(speech(0.1))
     assert d.best_s == d.delay_s and d.certainty > 0.8
-    doubtful = judge(speech(0.1, high=-4.3))
+    doubtful = judge(speech(0.1, high=-3.5))
     assert_unknown(doubtful)
-    assert doubtful.best_s == pytest.approx(0.1, abs=0.02) and doubtful.certainty < DecideConfig().min_certainty
+    assert doubtful.best_s == pytest.approx(0.1, abs=0.02) and doubtful.certainty < RULE.min_certainty
 
 
 def test_there_is_no_best_delay_where_none_can_exist():
     scores = speech(0.1)
     nobody = judge(changed(scores, probability=np.full_like(scores.probability, np.nan)))
-    silence = judge(changed(scores, weight=np.zeros(len(scores.weight))))
+    silence = judge(changed(scores, activity=0.0, audible=0.0))
+    short = too_short(0.12)
+    assert_unknown(short)
+    assert_reason(short, "0.12 s", "0.20 s")
     jump = judge(*(speech(-0.1 + 0.3 * (i >= 5), start_s=60 * i, seed=i) for i in range(10)))
     drift = judge(*sampled(lambda t: -0.12 + 0.03 * t / 60))
-    edge = judge(speech(0.595))
-    for d in (nobody, silence, jump, drift, edge):
-        assert d.verdict != "out_of_sync" and d.best_s is None and d.certainty is None, d.reasons
+    for d in (nobody, silence, short, jump, drift, judge(speech(0.595))):
+        assert d.verdict != "out_of_sync" and d.best_s is None, d.reasons
+    assert drift.certainty > 0.9 and jump.certainty > 0.9, "of the course of the delay"
 
 
 def test_delays_count_from_where_an_external_recording_starts():
@@ -264,11 +255,26 @@ def test_delays_count_from_where_an_external_recording_starts():
         assert getattr(placed, name) == pytest.approx(getattr(own, name) - 0.45)
     assert placed.segments[0].delay_s == pytest.approx(own.segments[0].delay_s - 0.45)
     assert placed.peak.delay_s == placed.delay_s and placed.peak.index == own.peak.index
+    assert placed.peak.runner_up_s == pytest.approx(own.peak.runner_up_s - 0.45)
     assert placed.delays_s == pytest.approx(own.delays_s - 0.45)
-    assert (placed.curve == own.curve).all() and placed.uncertainty_s == own.uncertainty_s
+    assert (placed.curve == own.curve).all() and placed.uncertainty_s == own.uncertainty_s and placed.certainty == own.certainty
     assert judge(scores, audio_start_s=0.1).verdict == "in_sync" and own.verdict == "out_of_sync"
-    line, moved = judge(*sampled(lambda t: -0.12 + 0.03 * t / 60)), judge(*sampled(lambda t: -0.12 + 0.03 * t / 60), audio_start_s=0.2)
+
+
+def test_a_course_counts_from_where_an_external_recording_starts():
+    drifting = sampled(lambda t: -0.12 + 0.03 * t / 60)
+    line, moved = judge(*drifting), judge(*drifting, audio_start_s=0.2)
     assert moved.drift.start_s == pytest.approx(line.drift.start_s - 0.2) and moved.drift.slope == pytest.approx(line.drift.slope)
+    assert (moved.drift.low, moved.drift.high) == (line.drift.low, line.drift.high) and moved.certainty == line.certainty
+    jumping = [speech(-0.1 + 0.3 * (i >= 5), start_s=60 * i, seed=i) for i in range(10)]
+    own, placed = judge(*jumping), judge(*jumping, audio_start_s=0.2)
+    assert [p.delay_s for p in placed.pieces] == pytest.approx([p.delay_s - 0.2 for p in own.pieces])
+    assert placed.jumps == own.jumps and [p.start_s for p in placed.pieces] == [p.start_s for p in own.pieces], "times stay the video's"
+
+
+def test_an_edge_is_named_by_the_delay_that_is_reported():
+    (reason,) = judge(speech(0.595), audio_start_s=0.45).reasons
+    assert "+150 ms" in reason, "0.6 s on the video's clock"
 
 
 @pytest.mark.parametrize("delay_s, expected", [(0.02, True), (0.02004, True), (0.0201, False), (-0.02, True), (-0.021, False)])

@@ -76,7 +76,8 @@ def test_any_first_few_cover_the_length(seconds):
     assert (np.diff(sorted(starts)) >= CONFIG.sample_s - 1e-9).all(), "they do not overlap"
     assert len(starts) == min(CONFIG.candidates, seconds // CONFIG.sample_s)
     first = sorted(starts[: CONFIG.min_samples])
-    assert first[0] < 0.25 * seconds and first[-1] > 0.6 * seconds and np.diff(first).max() < 0.4 * seconds
+    assert first[0] == 0 and first[-1] == max(starts) and np.diff(first).max() < 0.41 * seconds
+    assert {0, max(starts)} == set(starts[:2]), "a jump near an end is seen as well"
 
 
 def test_a_video_stream_that_starts_late():

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from resync.config import CropConfig, MelConfig
+from resync.config import CropConfig, DecisionRule, MelConfig
 from resync.errors import WeightsError
 from resync.syncnet import checkpoint
 from resync.syncnet.backend import load_backend
-from resync.syncnet.checkpoint import WEIGHTS_NAME, checksum_path, default_weights_path, load_model, save_model
+from resync.syncnet.checkpoint import WEIGHTS_NAME, checksum_path, default_weights_path, load_model, read_tensors, save_model
 from resync.syncnet.dimensions import Dimensions
 from resync.syncnet.model import ICSyncNet
 from resync.syncnet.onnx_backend import OnnxBackend
@@ -40,13 +40,14 @@ def file(tmp_path):
     return path
 
 
-def rewrite(file, change=lambda tensors: None, dimensions=None):
-    """Change the tensors or the dimensions of a weights file; removes its checksum."""
+def rewrite(file, change=lambda tensors: None, dimensions=None, **more):
+    """Change the tensors, the dimensions or other metadata (None: removed) of a weights file; removes its checksum."""
     with safe_open(file, "pt") as f:
         tensors, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()
     change(tensors)
     if dimensions is not None:
         metadata["dimensions"] = json.dumps(dimensions.to_dict())
+    metadata = {name: value for name, value in {**metadata, **more}.items() if value is not None}
     save_file(tensors, file, metadata=metadata)
     checksum_path(file).unlink(missing_ok=True)
 
@@ -102,6 +103,67 @@ def test_default_path_is_the_installed_folder_or_that_of_a_checkout(monkeypatch,
 def test_load_model_without_a_path_loads_the_default_weights(monkeypatch, file):
     monkeypatch.setattr(checkpoint, "default_weights_path", lambda: file)
     assert load_model().dimensions == TINY
+
+
+# --- the decision rule -----------------------------------------------------------------------------
+
+RULE = DecisionRule(constant=-1.25, height=1.5, lead=2.5, reach=0.25, min_certainty=0.55, min_widened=0.75)
+
+
+def rules_of(path):
+    """The rule that each loader gets from a weights file."""
+    torch_backend = TorchBackend.load(path, torch.device("cpu"))
+    return [load_model(path).rule, OnnxBackend.load(path).rule, load_backend(path).rule, torch_backend.rule, read_tensors(path)[2]]
+
+
+def test_the_rule_is_saved_with_the_weights(file):
+    net = load_model(file)
+    net.rule = RULE
+    save_model(net, file)
+    assert rules_of(file) == [RULE] * 5
+    with safe_open(file, "pt") as f:
+        assert json.loads(f.metadata()["decision_rule"]) == asdict(RULE)
+
+
+def test_a_file_without_a_rule_gets_the_default_one(file):
+    """Files of 0.1 and 0.2 have none."""
+    rewrite(file, decision_rule=None)
+    assert rules_of(file) == [DecisionRule()] * 5
+
+
+def test_a_rule_may_lack_what_later_versions_add(file):
+    rewrite(file, decision_rule=json.dumps({"constant": -3.0}))
+    assert rules_of(file) == [replace(DecisionRule(), constant=-3.0)] * 5
+
+
+def test_the_packaged_weights_have_a_usable_rule():
+    rule = OnnxBackend.load(default_weights_path()).rule
+    assert 0.3 <= rule.min_certainty <= rule.min_widened <= 0.95 and rule.height > 0 and rule.lead > 0 and rule.reach >= 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "3",
+        "[]",
+        "[1]",
+        '"x"',
+        "null",
+        '{"odd": 1.0}',
+        '{"lead": "much"}',
+        '{"lead": null}',
+        '{"lead": NaN}',
+        '{"constant": -Infinity}',
+        '{"min_certainty": 0}',
+        '{"min_certainty": 1.5}',
+        '{"min_widened": 0}',
+    ],
+)
+def test_a_damaged_rule_is_an_error(file, text):
+    rewrite(file, decision_rule=text)
+    assert_refused(file, FOREIGN)
 
 
 # --- bad files -------------------------------------------------------------------------------------

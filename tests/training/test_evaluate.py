@@ -2,17 +2,20 @@
 
 import numpy as np
 import pytest
-from training_helpers import embedded_track, make_entry
+from training_helpers import embedded_track, make_entry, scores_of
 
-from resync.sync.curve import Peak, Scores
+from resync.config import DecisionRule
+from resync.sync.curve import Peak, Scores, delay_grid
 from resync.training.evaluate import (
     accuracy_table,
+    clip_metrics,
     curve_peak,
     embed_track,
     read_tracks,
     reference_delay,
     roc_auc,
     score_track,
+    score_windows,
     split_segments,
     window_hits,
 )
@@ -25,10 +28,45 @@ def test_scores_peak_at_the_delay(net):
     assert swapped.height < peak.height
 
 
+def test_speech_is_that_of_the_tested_delay(net):
+    track = embedded_track(make_entry())
+    track.active[: track.first_hop[0] + 20] = False
+    speech = score_track(net, track).speech  # delays from -600 to +600 ms
+    assert speech[0, :61].max() == 0 and speech[0, 70] == 0.5 and speech[0, 80:].min() == 1 and speech[30].min() == 1
+
+
+def test_audio_that_is_cut(net):
+    track, delays = embedded_track(make_entry()), delay_grid(0.6)
+    first = int(track.first_hop[50])
+    piece = track.cut_audio(first, first + 4 * 50)  # two seconds of video and their own audio
+    windows = slice(50, 96)
+    cut = score_windows(net, piece.mouth[windows], piece.first_hop[windows], piece, delays)
+    whole = score_windows(net, track.mouth[windows], track.first_hop[windows], track, delays)
+    inside = np.isfinite(cut.probability)
+    assert (
+        piece.first_hop[50] == 0
+        and not inside[0, :60].any()
+        and inside[0, 60:].all()
+        and inside[-1, :61].all()
+        and not inside[-1, 61:].any()
+    )
+    assert np.array_equal(cut.probability[inside], whole.probability[inside])
+    assert cut.speech[0, 30] == 0 and cut.speech[0, 50] == 0.5 and cut.speech[0, 60] == 1
+
+
+def test_the_verdict_of_a_clip_follows_the_rule_of_the_network(net):
+    track = embedded_track(make_entry(), late_hops=10)
+    verdicts = []
+    for constant in (-50.0, 50.0):
+        net.rule = DecisionRule(constant=constant)
+        verdicts.append(clip_metrics(net, track)["verdict"])
+    assert verdicts == ["undecided", "out_of_sync"]
+
+
 def test_segments_do_not_overlap(net):
     scores = score_track(net, embedded_track(make_entry()))  # 146 windows of a track of 150 frames
     segments = list(split_segments(scores, 2))
-    assert [len(s.weight) for s in segments] == [46, 46, 46]
+    assert [len(s.time_s) for s in segments] == [46, 46, 46]
     assert [round(s.time_s[0] - 1, 2) for s in segments] == [0, 2, 4]
     assert len(list(split_segments(scores, 6))) == 1 and not list(split_segments(scores, 7))
 
@@ -38,8 +76,9 @@ def test_window_hits():
     p = np.full((10, 201), 0.1, np.float32)
     for row, delay in enumerate([20, 24, 16, 28, 12, -40, 20, 20, 20, 20]):  # reference: 200 ms; a frame is 4 hops
         p[row, 100 + delay] = 0.9
-    weight = np.r_[np.ones(9), 0.2]  # the last window carries no speech
-    hits = window_hits(Scores(p, delays, np.arange(10) / 25, weight), 0.2)
+    speech = np.ones(4 * 9 + 201)
+    speech[4 * 9 + 120] = 0.2  # of the last window at the reference
+    hits = window_hits(Scores(p, delays, np.arange(10) / 25, speech, np.ones(len(speech))), 0.2)
     assert hits.tolist() == [True, True, True, False, False, False, True, True, True]
 
 
@@ -48,7 +87,7 @@ def test_more_context_gives_more_hits():
     delays = np.arange(-100, 101)
     odds = rng.normal(0, 1.5, (400, 201))
     odds[:, 108] += 1.5  # 80 ms late
-    scores = Scores((1 / (1 + np.exp(-odds))).astype(np.float32), delays, np.arange(400) / 25, np.ones(400))
+    scores = scores_of(1 / (1 + np.exp(-odds)), delays)
     shares = [window_hits(scores, 0.08, context=n).mean() for n in (5, 9, 15)]
     assert shares[0] < shares[1] < shares[2] and shares[2] > 0.7
     assert len(window_hits(scores, 0.08, context=15)) == 390
@@ -90,6 +129,7 @@ def test_embed_track(net, cache):
     n = track.entry.frames - 4
     assert whole.mouth.shape == (n, 16) and whole.first_hop[0] == 4 * track.entry.start and len(whole.first_hop) == n
     assert len(whole.audio) == len(track.mels) - 19 and len(whole.active) == len(track.mels) and 0.3 < whole.active.mean()
+    assert len(whole.audible) == len(track.mels) and whole.audible[whole.active].all()
     (start,) = read_tracks(cache, "val", 1.0)
     assert len(start.crops) == 25 and np.array_equal(start.crops, track.crops[:25])
     a, b = (score_track(net, x, range_s=0.3).probability for x in (embed_track(net, start), whole))

@@ -3,6 +3,7 @@
 import pytest
 from training_helpers import make_entry, peaked_scores
 
+from resync.config import DecisionRule
 from resync.errors import DataError
 from resync.training.repair import count_changes, read_delays, repair_delays, write_delays
 
@@ -34,6 +35,12 @@ def test_clips_of_one_speaker_are_measured_together():
     assert repair_delays(tracks("ann"))["faint"] == pytest.approx(200, abs=10)
     other_delay = (make_entry("other", speaker="ann", delay_ms=None), peaked_scores(6, -20))
     assert repair_delays([*tracks("ann"), other_delay])["faint"] is None, "the speaker's clips have different delays"
+
+
+def test_certainty_is_by_the_rule_of_the_network():
+    tracks = [(make_entry("a", delay_ms=None), peaked_scores(6, 10))]
+    assert repair_delays(tracks)["a"] == pytest.approx(100, abs=5)
+    assert repair_delays(tracks, DecisionRule(constant=-50.0))["a"] is None
 
 
 def test_delays_are_stored_in_the_cache(tmp_path):
