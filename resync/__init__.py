@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .remux.paths import Overwrite
     from .report.result import Report
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = [
     "Analyzer",
     "BatchError",

@@ -7,7 +7,7 @@ thin helpers for a single file.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,17 +17,17 @@ from typing import TypeAlias
 from .config import Config, PreviewConfig
 from .errors import MediaError
 from .faces.detect import make_detector
-from .media.source import VideoSource, open_source
+from .media.source import AudioSource, VideoSource, open_source
 from .parallel import threads_per_stage
 from .remux.apply import Remuxed, add_recording, shift_audio
-from .remux.correction import Correction
+from .remux.correction import Correction, Corrections
 from .remux.export import check_audio_output, exported_audio
 from .remux.paths import Overwrite, check_output
 from .report.plot import check_plot, written_plot
 from .report.preview import Preview, check_preview, render_preview, require_start, strongest_start
 from .report.result import Analysis, Report
 from .sync.evidence import Evidence
-from .sync.measure import Progress, measure
+from .sync.measure import Progress, measure_tracks
 from .sync.recording import locate_recording
 from .sync.scoring import Engine
 from .syncnet.backend import load_backend
@@ -42,13 +42,17 @@ class FixOptions:
     """How `Analyzer.fix` acts on a report, and what it writes besides the corrected file.
 
     force: apply the best delay even below the certainty threshold. fix_drift: resample audio that drifts steadily, instead of
-    refusing it. reencode: re-encode the audio with the shift applied, for players that ignore start times. overwrite: which existing
-    outputs may be replaced. export: also write the corrected audio alone (.wav, .flac, ...). plot: also write a plot (.png, .svg or .pdf).
+    refusing it. fix_jumps: cut the audio where its delay jumps, and place each piece by its own delay. reencode: re-encode the
+    audio with the shift applied, for players that ignore start times. each_track: measure every audio track and shift it by its own
+    delay; one without an answer is shifted like the analysed one. overwrite: which existing outputs may be replaced. export: also
+    write the corrected audio alone (.wav, .flac, ...). plot: also write a plot (.png, .svg or .pdf).
     """
 
     force: bool = False
     fix_drift: bool = False
+    fix_jumps: bool = False
     reencode: bool = False
+    each_track: bool = False
     overwrite: Overwrite | bool = Overwrite.NEVER
     export: StrPath | None = None
     plot: StrPath | None = None
@@ -90,15 +94,26 @@ class Analyzer:
 
     def examine(self, source: StrPath | VideoSource, *, audio: StrPath | None = None, progress: ProgressCallback | None = None) -> Analysis:
         """Measure a video and keep the evidence for plots and previews. Arguments as in `analyze`."""
-        video, began = self.open(source, audio), time.monotonic()
-        evidence = measure(self.engine, video, self.config, progress)
-        return Analysis(Report.from_evidence(evidence, self.engine, time.monotonic() - began), evidence)
+        video = self.open(source, audio)
+        return self._examine(video, [video.audio], progress)[0]
+
+    def examine_tracks(self, source: StrPath | VideoSource, *, progress: ProgressCallback | None = None) -> list[Analysis]:
+        """Measure a video against each of its audio tracks, and keep the evidence. The video is decoded once."""
+        video = self.open(source)
+        return self._examine(video, video.audio_tracks(), progress)
+
+    def _examine(self, video: VideoSource, tracks: Sequence[AudioSource], progress: ProgressCallback | None) -> list[Analysis]:
+        began = time.monotonic()
+        measured = measure_tracks(self.engine, video, tracks, self.config, progress)
+        elapsed_s = time.monotonic() - began
+        return [Analysis(Report.from_evidence(evidence, self.engine, elapsed_s), evidence) for evidence in measured]
 
     def analyze(
         self,
         source: StrPath | VideoSource,
         *,
         audio: StrPath | None = None,
+        all_tracks: bool = False,
         plot: StrPath | None = None,
         overwrite: Overwrite | bool = Overwrite.NEVER,
         progress: ProgressCallback | None = None,
@@ -106,16 +121,28 @@ class Analyzer:
         """Measure how late or early the audio of a talking-face video is.
 
         source: a file, or frames and audio in memory (`resync.from_arrays`). audio: an external recording to analyse instead of the
-        video's own audio; its delay is the one it would have if both files started together. plot: also write a plot
-        (.png, .svg or .pdf). Raises OutputError for the plot.
+        video's own audio; its delay is the one it would have if both files started together. all_tracks: measure every audio track
+        (`Report.tracks`). plot: also write a plot (.png, .svg or .pdf). Raises OutputError for the plot.
         """
+        _require_own_tracks(audio, all_tracks)
         video = self.open(source, audio)
         if plot is not None:
             for used in {video.info.path, video.audio.path}:  # before the long work, not after it
                 check_plot(used, plot, overwrite)
-        analysis = self.examine(video, progress=progress)
+        analysis, _ = self._main_and_tracks(video, None, all_tracks, progress)
         with _plot(analysis, plot, overwrite):
             return analysis.report
+
+    def _main_and_tracks(
+        self, source: StrPath | VideoSource, audio: StrPath | None, all_tracks: bool, progress: ProgressCallback | None
+    ) -> tuple[Analysis, list[Report]]:
+        """The analysis of the chosen audio track, and the reports of all tracks: none unless all_tracks."""
+        if not all_tracks:
+            return self.examine(source, audio=audio, progress=progress), []
+        analyses = self.examine_tracks(source, progress=progress)
+        reports = [analysis.report for analysis in analyses]
+        report, evidence = analyses[self.config.media.audio_track - 1]
+        return Analysis(report.with_tracks(reports), evidence), reports
 
     def fix(
         self,
@@ -131,20 +158,22 @@ class Analyzer:
         audio: an external recording to use: it becomes the first audio track of `target`. Returns the report and what was written,
         None where there is no answer to act on (then nothing is written). Raises OutputError and RemuxError; then no output is left behind.
         """
+        _require_own_tracks(audio, options.each_track)
         for used in [source] if audio is None else [source, audio]:  # before the long work, not after it
             check_output(used, target, options.overwrite)
             if options.export is not None:
                 check_audio_output(used, options.export, options.overwrite)
             if options.plot is not None:
                 check_plot(used, options.plot, options.overwrite)
-        report, evidence = self.examine(source, audio=audio, progress=progress)
-        report = report.force(self.config.decide) if options.force else report
-        correction = report.correction(options.fix_drift)
+        (report, evidence), tracks = self._main_and_tracks(source, audio, options.each_track, progress)
+        report = report.force(self.config.decide).with_tracks(tracks) if options.force else report
+        correction = report.correction(options.fix_drift, options.fix_jumps)
         with _plot(Analysis(report, evidence), options.plot, options.overwrite):
             if correction is None:
                 return report, None
+            own = [track.correction(options.fix_drift, options.fix_jumps) or correction for track in tracks]
             with _export(evidence, correction, options):
-                return report, _apply(source, target, correction, options, audio)
+                return report, _apply(source, target, own or correction, options, audio)
 
     def preview(
         self,
@@ -195,10 +224,16 @@ def _load_engine(config: Config) -> Engine:
     return Engine(detector, backend, f"{path.name}:{sha256_of(path)[:12]}")
 
 
-def _apply(source: StrPath, target: StrPath, correction: Correction, options: FixOptions, audio: StrPath | None) -> Remuxed:
+def _require_own_tracks(audio: StrPath | None, all_tracks: bool) -> None:
+    if audio is not None and all_tracks:
+        raise MediaError(f"{audio}: an external recording has no other tracks; measure it alone, or all tracks of the video without it")
+
+
+def _apply(source: StrPath, target: StrPath, corrections: Corrections, options: FixOptions, audio: StrPath | None) -> Remuxed:
     if audio is not None:
-        return add_recording(source, audio, target, correction, overwrite=options.overwrite)
-    return shift_audio(source, target, correction, reencode=options.reencode, overwrite=options.overwrite)
+        assert isinstance(corrections, Correction)  # an external recording is one track
+        return add_recording(source, audio, target, corrections, overwrite=options.overwrite)
+    return shift_audio(source, target, corrections, reencode=options.reencode, overwrite=options.overwrite)
 
 
 def _export(evidence: Evidence, correction: Correction, options: FixOptions) -> AbstractContextManager:

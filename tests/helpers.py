@@ -13,8 +13,9 @@ import numpy as np
 from resync.media.audio import read_audio
 from resync.media.probe import AudioInfo, MediaInfo, VideoInfo
 from resync.remux.ffmpeg import ffmpeg_exe
-from resync.report.result import Report
+from resync.report.result import JumpResult, PieceResult, Report
 from resync.sync.decide import SegmentResult
+from resync.sync.speakers import FaceResult
 
 
 def ffmpeg(*args, stdin: bytes | None = None) -> bytes:
@@ -84,6 +85,7 @@ REPORT_KEYS = [
     "schema",
     "file",
     "audio",
+    "audio_track",
     "verdict",
     "audio_delay_ms",
     "audio_delay_frames",
@@ -96,9 +98,15 @@ REPORT_KEYS = [
     "best_delay_ms",
     "drift_ms_per_min",
     "drift_start_ms",
+    "drift_interval_ms_per_min",
+    "drift_ratio",
+    "pieces",
+    "jumps",
     "reasons",
     "segments",
     "faces",
+    "tracks",
+    "range_ms",
     "analysed_s",
     "duration_s",
     "fps",
@@ -111,6 +119,7 @@ REPORT_KEYS = [
 LATE = Report(
     file="a b.mp4",
     audio=None,
+    audio_track=1,
     verdict="out_of_sync",
     audio_delay_ms=120.0,
     audio_delay_frames=3.0,
@@ -123,9 +132,15 @@ LATE = Report(
     best_delay_ms=120.0,
     drift_ms_per_min=None,
     drift_start_ms=None,
+    drift_interval_ms_per_min=None,
+    drift_ratio=None,
+    pieces=(),
+    jumps=(),
     reasons=(),
     segments=(SegmentResult(0.0, 8.004, 0.12, 0.87654), SegmentResult(8.0, 16.0, None, None)),
-    faces=1,
+    faces=(FaceResult(0.0, 15.96, (0.31, 0.2, 0.69, 0.84), 0.121, 0.91, 0.75, ((0.0, 5.0), (7.0, 12.0))),),
+    tracks=(),
+    range_ms=1000.0,
     analysed_s=16.0,
     duration_s=16.2,
     fps=25.0,
@@ -148,6 +163,23 @@ UNDECIDED = replace(
     best_delay_ms=None,
     reasons=("no face where there is audio",),
     segments=(),
-    faces=0,
+    faces=(),
 )
-WRITTEN = {"file": "out.mp4", "reencoded": False, "cut_ms": 120.0, "notes": ["the first 120 ms of audio were cut"]}
+DRIFT = replace(
+    UNDECIDED,
+    verdict="drift",
+    certainty=0.99,
+    drift_ms_per_min=-30.2,
+    drift_start_ms=60.0,
+    drift_interval_ms_per_min=(-33.1, -27.3),
+    reasons=(),
+)
+JUMP = replace(
+    UNDECIDED,
+    verdict="jump",
+    certainty=0.98,
+    pieces=(PieceResult(0.0, 7.2, 240.0, 20.0, 1.0), PieceResult(7.2, 16.0, -80.4, 22.0, 0.99)),
+    jumps=(JumpResult(7.2, 7.1, 7.3, -320.4),),
+    reasons=(),
+)
+WRITTEN = {"file": "out.mp4", "reencoded": False, "cut_ms": 120.0, "edits": [], "notes": ["the first 120 ms of audio were cut"]}

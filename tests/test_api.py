@@ -12,6 +12,7 @@ from helpers import UNDECIDED, ffmpeg, packets_md5
 
 import resync
 from resync import Analyzer, Config, FixOptions, MediaError, OutputError, Overwrite
+from resync.config import DecisionRule
 from resync.demo.clip import delay_samples, talking_clip, write_clip
 from resync.demo.voice import VOICE_RATE
 from resync.media.probe import probe
@@ -132,6 +133,28 @@ def test_arrays_with_an_external_recording_are_a_one_line_error(analyzer, talkin
         analyzer.analyze(source, audio="x.wav")
 
 
+def test_far_delay_is_corrected_without_a_range(analyzer, delayed_clip, tmp_path):
+    target = tmp_path / "out.mp4"
+    report, _ = analyzer.fix(delayed_clip(1500), target)
+    assert report.audio_delay_ms == pytest.approx(1500, abs=FRAME_MS) and report.range_ms == 3000
+    assert abs(analyzer.analyze(target).audio_delay_ms) < FRAME_MS
+    config = Config()
+    narrow = Analyzer(replace(config, curve=replace(config.curve, range_s=1.0))).analyze(delayed_clip(1500))
+    assert narrow.verdict == "undecided" and narrow.range_ms == 1000
+
+
+def test_every_audio_track_is_shifted_by_its_own_delay(analyzer, delayed_clip, tmp_path):
+    source, target = tmp_path / "two.mkv", tmp_path / "out.mkv"
+    ffmpeg("-i", delayed_clip(200), "-i", delayed_clip(-240), "-map", "0", "-map", "1:a", "-c", "copy", source)
+    report, _ = analyzer.fix(source, target, FixOptions(each_track=True))
+    assert [track.audio_delay_ms for track in report.tracks] == pytest.approx([200, -240], abs=FRAME_MS)
+    assert report.audio_delay_ms == report.tracks[0].audio_delay_ms and report.shift_ms == -report.audio_delay_ms
+    after = analyzer.analyze(target, all_tracks=True)
+    assert [track.audio_delay_ms for track in after.tracks] == pytest.approx([0, 0], abs=FRAME_MS)
+    alone = analyzer.analyze(source)
+    assert alone.tracks == () and alone.curve == report.curve
+
+
 @pytest.mark.real
 def test_result_shifts_with_the_audio_of_real_clips(analyzer, real_clips, tmp_path):
     """The result changes by as much as the audio was shifted, whatever the clip's own delay."""
@@ -159,7 +182,7 @@ def test_no_face_and_no_speech_are_undecided_with_a_reason(analyzer, no_face, mu
 
 def test_force_applies_the_best_delay_and_reports_it(analyzer, delayed_clip, tmp_path):
     config, target = Config(), tmp_path / "out.mp4"
-    strict = Analyzer(replace(config, decide=replace(config.decide, min_certainty=1.1)))
+    strict = Analyzer(replace(config, decide=replace(config.decide, rule=DecisionRule(min_certainty=1.1))))
     report, written = strict.fix(delayed_clip(200), target)
     assert written is None and report.verdict == "undecided" and not report.forced and report.shift_ms is None
     assert report.best_delay_ms == pytest.approx(200, abs=FRAME_MS) and 0 < report.certainty < 1.1
@@ -212,6 +235,21 @@ def test_drift_is_refused_unless_it_may_be_fixed(analyzer, drifting, tmp_path):
     assert abs(after.drift_ms_per_min) < 40
 
 
+def test_jump_is_refused_unless_it_may_be_fixed(analyzer, tmp_path):
+    clip = talking_clip(8, seed=1, size=(160, 160))
+    middle, late = 4 * VOICE_RATE, delay_samples(clip.audio, round(0.4 * VOICE_RATE))
+    source, target = tmp_path / "jump.mp4", tmp_path / "out.mp4"
+    write_clip(replace(clip, audio=np.concatenate([clip.audio[:middle], late[middle:]])), source)
+    report, written = analyzer.fix(source, target)
+    assert report.verdict == "jump" and written is None and not target.exists() and report.audio_delay_ms is None
+    assert [piece.audio_delay_ms for piece in report.pieces] == pytest.approx([0, 400], abs=FRAME_MS)
+    assert report.jumps[0].at_s == pytest.approx(4, abs=0.5) and report.jumps[0].earliest_s <= 4.1 and report.jumps[0].latest_s >= 3.9
+    report, written = analyzer.fix(source, target, FixOptions(fix_jumps=True))
+    assert written.reencoded and packets_md5(source) == packets_md5(target)
+    after = analyzer.analyze(target)
+    assert after.verdict in ("in_sync", "out_of_sync") and abs(after.audio_delay_ms) < FRAME_MS and after.pieces == ()
+
+
 # --- segments, sampling, faces, recordings
 
 
@@ -244,7 +282,7 @@ def test_speaking_face_decides(analyzer, delayed_clip, other_voice, tmp_path):
     both = tmp_path / "both.mp4"
     ffmpeg("-i", other_voice, "-i", delayed_clip(200), "-filter_complex", "[0:v][1:v]hstack[v]", "-map", "[v]", "-map", "1:a", both)
     report = analyzer.analyze(both)
-    assert report.faces == 2
+    assert len(report.faces) == 2
     assert report.audio_delay_ms == pytest.approx(200, abs=FRAME_MS)
 
 

@@ -39,7 +39,7 @@ class JobRunner:
     """Runs the jobs of a batch: called with a job, it returns the Outcome and raises nothing.
 
     Every process has one, which loads the network once. audio: an external recording for every job.
-    options: how to fix; for jobs without a target only its plot and overwrite count.
+    options: how to fix; for jobs without a target only its plot, overwrite and each_track count.
     """
 
     def __init__(self, config: Config, audio: Path | None = None, options: FixOptions = FixOptions()):
@@ -59,7 +59,9 @@ class JobRunner:
     def _run(self, job: Job, on_progress: Callable[[Any], None] | None) -> Outcome:
         if job.target is None:
             plot, overwrite = self.options.plot, self.options.overwrite
-            report = self.analyzer.analyze(job.source, audio=self.audio, plot=plot, overwrite=overwrite, progress=on_progress)
+            report = self.analyzer.analyze(
+                job.source, audio=self.audio, all_tracks=self.options.each_track, plot=plot, overwrite=overwrite, progress=on_progress
+            )
             return Outcome(str(job.source), report)
         options = replace(self.options, overwrite=job.overwrite)
         report, written = self.analyzer.fix(job.source, job.target, options, audio=self.audio, progress=on_progress)

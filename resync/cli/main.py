@@ -66,6 +66,7 @@ def main() -> None:
 @analysis_options
 @plot_options
 @option("-y", "--overwrite", is_flag=True, help="Overwrite an existing plot.")
+@option("--all-tracks", is_flag=True, help="Report the offset of every audio track.")
 @option("--curve", "with_curve", is_flag=True, help="Include the probability curve in the JSON.")
 @option("--fail-over-ms", type=click.FloatRange(0), callback=finite, metavar="N", help="Exit with 4 if the delay exceeds N ms.")
 @batch_options
@@ -75,6 +76,7 @@ def check(
     audio: Path | None,
     plot: Path | None,
     overwrite: bool,
+    all_tracks: bool,
     with_curve: bool,
     fail_over_ms: float | None,
     batch: BatchOptions,
@@ -99,7 +101,7 @@ def check(
     jobs = check_jobs(files, batch)
     if len(jobs) > 1 and plot:
         raise click.UsageError("--plot needs a single IN")
-    runner = JobRunner(config, audio, FixOptions(plot=plot, overwrite=Overwrite(overwrite)))
+    runner = JobRunner(config, audio, FixOptions(plot=plot, overwrite=Overwrite(overwrite), each_track=all_tracks))
     sys.exit(print_batch(jobs, runner, batch, replace(output, with_curve=with_curve), code))
 
 
@@ -109,6 +111,8 @@ def check(
 @overwrite_options
 @option("--force", is_flag=True, help="Apply the best guess even below the certainty threshold.")
 @option("--fix-drift", is_flag=True, help="Resample audio that drifts steadily instead of refusing it.")
+@option("--fix-jumps", is_flag=True, help="Cut audio whose delay jumps, and place each piece by its own delay.")
+@option("--each-track", is_flag=True, help="Measure every audio track and shift it by its own offset.")
 @reencode_option
 @option("--export-audio", type=FILE, metavar="FILE", help="Also write the corrected audio alone (wav, flac, ...).")
 @plot_options
@@ -120,6 +124,8 @@ def fix(
     overwrite: Overwrite,
     force: bool,
     fix_drift: bool,
+    fix_jumps: bool,
+    each_track: bool,
     reencode_audio: bool,
     export_audio: Path | None,
     plot: Path | None,
@@ -151,7 +157,7 @@ def fix(
         raise click.UsageError("give IN OUT, or several IN with -o DIR")
     if len(jobs) > 1 and (audio or export_audio or plot):
         raise click.UsageError("--audio, --export-audio and --plot need a single IN and OUT")
-    options = FixOptions(force, fix_drift, reencode_audio, overwrite, export_audio, plot)
+    options = FixOptions(force, fix_drift, fix_jumps, reencode_audio, each_track, overwrite, export_audio, plot)
     sys.exit(print_batch(jobs, JobRunner(config, audio, options), batch, output, code))
 
 

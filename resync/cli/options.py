@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from ..config import Config, CurveConfig, MediaConfig
+from ..config import Config, MediaConfig
 from ..errors import ResyncError
 
 FILE = click.Path(path_type=Path)
@@ -90,8 +90,8 @@ def analysis_options(command: Callable) -> Callable:
         option("--audio", type=FILE, metavar="FILE", group=ANALYSIS, help="Analyse this recording instead of the video's own audio."),
         option("--audio-track", type=click.IntRange(1), default=MediaConfig.audio_track, show_default=True, metavar="N", group=ANALYSIS,
                help="Analyse the N-th audio track; `fix` shifts all of them."),
-        option("--range", "range_s", type=click.FloatRange(0.1, 10), default=CurveConfig.range_s, show_default=True, metavar="S",
-               callback=finite, group=ANALYSIS, help="Test delays from -S to +S seconds."),
+        option("--range", "range_s", type=click.FloatRange(0.1, 10), metavar="S", callback=finite, group=ANALYSIS,
+               help="Test delays from -S to +S seconds.  [default: 1, 3 or 10, until the result is clear]"),
         option("--exhaustive", is_flag=True, group=ANALYSIS, help="Analyse all of a long video, instead of sampling until certain."),
         option("--detector", default="auto", show_default=True, metavar="NAME", group=ANALYSIS,
                help="Face detector: auto, centerface or insightface[:PACK_OR_FILE]."),
@@ -102,7 +102,7 @@ def analysis_options(command: Callable) -> Callable:
     return _apply(options, collected)
 
 
-def make_config(range_s: float, detector: str, audio_track: int, exhaustive: bool, device: str, weights: Path | None) -> Config:
+def make_config(range_s: float | None, detector: str, audio_track: int, exhaustive: bool, device: str, weights: Path | None) -> Config:
     """Settings of the library from the options of the command line."""
     base = Config()
     return replace(

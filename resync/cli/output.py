@@ -27,6 +27,7 @@ COLOURS = {
     "out of sync": "yellow",
     "forced": "yellow",
     "drifting": "magenta",
+    "jumping": "magenta",
     "undecided": "magenta",
     "failed": "red",
 }

@@ -13,7 +13,9 @@ import numpy as np
 
 from ..errors import OutputError
 from ..remux.paths import Overwrite, check_output, temporary_output
-from .panels import BLACK, MOUTH_WINDOWS_SHOWN, draw_activity, draw_curve, draw_heat_map, draw_mouths, legend_above
+from .activity import draw_activity, row_count
+from .heat_map import draw_heat_map
+from .panels import BLACK, MOUTH_WINDOWS_SHOWN, draw_curve, draw_mouths, legend_above
 from .result import Analysis, Report
 from .text import headline
 from .timeline import TimeAxis
@@ -76,7 +78,7 @@ def figure(analysis: Analysis) -> Figure:
     report, evidence = analysis
     fig = _empty_figure(WIDTH_PX, HEIGHT_PX)
     fig.suptitle(title(report), fontsize=16, fontweight="bold", parse_math=False)
-    rows = fig.add_gridspec(4, 1, height_ratios=(3.0, 3.1, 0.9, 1.35))
+    rows = fig.add_gridspec(4, 1, height_ratios=(2.9, 3.0, 0.3 * row_count(evidence), 1.35))
     curve = fig.add_subplot(rows[0])
     draw_curve(curve, analysis)
     curve.set_title(subtitle(report), pad=LEGEND_PT, parse_math=False)
@@ -121,12 +123,14 @@ def title(report: Report) -> str:
 
 
 def subtitle(report: Report) -> str:
-    """Accuracy of the result and the correction, or the reason why there is no result."""
+    """Accuracy of the result and the correction, the certainty of a changing delay, or the reason why there is no result."""
     if report.decided and report.uncertainty_ms is not None and report.shift_ms is not None:
         accuracy = f"\N{PLUS-MINUS SIGN}{report.uncertainty_ms:.0f} ms, P(in sync) {report.probability_at_offset:.2f} at the peak"
         off_screen = f"{100 * (report.offscreen_ratio or 0):.0f} % of the speech off screen"
         return f"{accuracy}, {off_screen}; correction: {shift_text(report.shift_ms)}"
-    return "\n".join(textwrap.wrap(report.reasons[0], 120)) if report.reasons else ""
+    if report.reasons:
+        return "\n".join(textwrap.wrap(report.reasons[0], 120))
+    return "" if report.certainty is None else f"certainty {report.certainty:.2f}; the curve is the mean over the whole video"
 
 
 def shift_text(shift_ms: float) -> str:

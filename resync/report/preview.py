@@ -76,7 +76,8 @@ def strongest_start(analysis: Analysis, seconds: float) -> float:
     if evidence.peak is None or last - first <= seconds:
         return first
     scores = Scores.join(list(evidence.segments))
-    total = np.concatenate([[0.0], np.cumsum(evidence_for(scores.probability, scores.weight, evidence.peak.index))])
+    worth = [evidence_for(segment, evidence.peak.index) for segment in evidence.segments]
+    total = np.concatenate([[0.0], np.cumsum(np.concatenate(worth))])
     starts = np.clip(scores.time_s, first, last - seconds)
     gain = total[np.searchsorted(scores.time_s, starts + seconds)] - total[np.searchsorted(scores.time_s, starts)]
     return float(starts[np.argmax(gain)])

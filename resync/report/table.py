@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from .result import Outcome, Report
-from .text import delay_text
+from .text import delay_text, headline
 
-COLUMNS = [f.name for f in fields(Report) if f.name not in ("segments", "curve")] + ["written", "error"]
+COLUMNS = [f.name for f in fields(Report) if f.name not in ("segments", "curve", "jumps")] + ["written", "error"]
+COUNTED = ("pieces", "faces", "tracks")  # lists, of which CSV gives the number
 #: Every kind of outcome, in the order of the summary line.
-KINDS = ("fixed", "in sync", "out of sync", "forced", "drifting", "undecided", "failed")
+KINDS = ("fixed", "in sync", "out of sync", "forced", "drifting", "jumping", "undecided", "failed")
 HEADER = f"{'result':<14} {'frames':>7} {'+-ms':>5} {'certainty':>9} {'off-screen':>10} {'length':>8}  file"
 
 
@@ -23,7 +24,7 @@ def outcome_kind(outcome: Outcome) -> str:
     if report is None:
         return "failed"
     if not outcome.settled:
-        return "drifting" if report.verdict == "drift" else "undecided"
+        return {"drift": "drifting", "jump": "jumping"}.get(report.verdict, "undecided")
     if report.forced:
         return "forced"
     if report.verdict == "in_sync":
@@ -32,7 +33,7 @@ def outcome_kind(outcome: Outcome) -> str:
 
 
 def table_row(outcome: Outcome, style: Callable[[str, str], str] = lambda kind, text: text) -> str:
-    """One row of the table, with reasons in lines below it; the file comes last because its name may be of any length.
+    """One row of the table; the file comes last because its name may be of any length. Reasons, or how the delay changes, follow below.
 
     style(kind, text): the text of the first column, coloured by kind of outcome.
     """
@@ -46,7 +47,8 @@ def table_row(outcome: Outcome, style: Callable[[str, str], str] = lambda kind, 
     certainty, offscreen = number(r.certainty, ".2f"), number(r.offscreen_ratio, ".2f")
     written = f" -> {printable(outcome.written['file'])}" if outcome.written else ""
     columns = f"{frames:>7} {interval:>5} {certainty:>9} {offscreen:>10} {number(r.duration_s, '.1f'):>6} s"
-    return "\n".join([f"{first} {columns}  {printable(outcome.file)}{written}", *(f"{'':<15}{reason}" for reason in r.reasons)])
+    below = [headline(r)] if kind in ("drifting", "jumping") else r.reasons
+    return "\n".join([f"{first} {columns}  {printable(outcome.file)}{written}", *(f"{'':<15}{line}" for line in below)])
 
 
 def number(value: float | None, form: str) -> str:
@@ -67,9 +69,11 @@ def csv_row(values: list) -> str:
 
 
 def outcome_csv(outcome: Outcome) -> str:
-    """The CSV line of an outcome: COLUMNS, unknown = empty, several reasons joined by " | "."""
+    """The CSV line of an outcome: COLUMNS, unknown = empty, several reasons joined by " | ", of pieces, faces and tracks the number."""
     row = {} if outcome.report is None else outcome.report.to_dict()
     row |= {"file": outcome.file, "reasons": " | ".join(row.get("reasons", []))}
+    row |= {name: len(row[name]) for name in COUNTED if name in row}
+    row |= {"drift_interval_ms_per_min": " ".join(map(str, row.get("drift_interval_ms_per_min") or ()))}
     row |= {"written": outcome.written and outcome.written["file"], "error": outcome.error}
     return csv_row([row.get(name) for name in COLUMNS])
 

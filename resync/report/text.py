@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ..config import DecideConfig
-from .result import Outcome, Report
+from ..config import CurveConfig
+from ..sync.drift import DriftConfig
+from .faces import face_groups
+from .result import Outcome, Report, TrackResult
 
-#: Words for a certainty of at least so much. On people not in training, two answers in a thousand from 0.5 on were wrong,
-#: and from 0.8 on 99 % of swapped voices were refused (weights/MODEL_CARD.md); below the last one there is no answer.
-CONFIDENCE_WORDS = ((0.8, "very high"), (0.5, "high"), (DecideConfig.min_certainty, "fair"))
+#: Words for a certainty of at least so much (weights/MODEL_CARD.md says how often answers of each are right).
+CONFIDENCE_WORDS = ((0.9, "very high"), (0.7, "high"), (0.5, "fair"))
+MAX_PIECES = 12  # printed; JSON has all
+WIDE_JUMP_S = 1.0  # a jump whose time is less certain than this is printed with its interval
 
 
 def report_text(report: Report) -> str:
@@ -21,26 +24,45 @@ def outcome_text(outcome: Outcome) -> str:
     if report is None:
         return outcome.error or ""
     file = f"{report.file} with {report.audio}" if report.audio else report.file
+    verdict = verdict_text(report) if outcome.written else headline(report)
     action = "" if outcome.target is None else f"; {action_text(outcome)}"
-    rows = [("why" if i == 0 else "", reason) for i, reason in enumerate(report.reasons)]
-    lines = {
-        "best guess": _best_guess(report),
-        "confidence": _confidence(report),
-        "off-screen": _offscreen(report),
-        "drift": _drift(report),
-    }
-    rows += [(label, text) for label, text in lines.items() if text]
-    rows += [("analysed", _analysed(report))]
-    if outcome.written:
-        rows += [("output", f"{outcome.written['file']}{' (audio re-encoded)' if outcome.written['reencoded'] else ''}")]
-        rows += [("", note) for note in outcome.written["notes"]]
-    return "\n".join([f"{file}: {headline(report)}{action}", *(f"  {label:<10}  {text}" for label, text in rows)])
+    lines: list[tuple[str, str | list[str]]] = [
+        ("why", list(report.reasons)),
+        ("best guess", _best_guess(report)),
+        ("confidence", _confidence(report)),
+        ("pieces", _pieces(report)),
+        ("off-screen", _offscreen(report)),
+        ("faces", _faces(report)),
+        ("drift", _drift(report)),
+        ("tracks", [_track(track, report) for track in report.tracks]),
+        ("analysed", _analysed(report)),
+        ("output", _output(outcome)),
+    ]
+    rows = [row for label, texts in lines for row in _rows(label, [texts] if isinstance(texts, str) else texts)]
+    return "\n".join([f"{file}: {verdict}{action}", *rows])
+
+
+def _rows(label: str, texts: list[str]) -> list[str]:
+    """One row for each text that is not empty, the first with the label."""
+    return [f"  {label if i == 0 else '':<10}  {text}" for i, text in enumerate(filter(None, texts))]
 
 
 def headline(report: Report) -> str:
+    """The verdict in words, and how to correct a delay that changes."""
+    options = {"drift": "--fix-drift", "jump": "--fix-drift --fix-jumps" if report.drift_ms_per_min else "--fix-jumps"}
+    if report.verdict not in options:
+        return verdict_text(report)
+    return f"{verdict_text(report)}; a single shift cannot correct this, `fix {options[report.verdict]}` can"
+
+
+def verdict_text(report: Report) -> str:
     """The verdict in words."""
+    named = f" (frame-rate ratio {report.drift_ratio})" if report.drift_ratio else ""
+    drift = f"drifts by {report.drift_ms_per_min or 0:+.0f} ms per minute{named}"
     if report.verdict == "drift":
-        return f"audio drifts by {report.drift_ms_per_min:+.0f} ms per minute; a single shift cannot correct this, `fix --fix-drift` can"
+        return f"audio {drift}"
+    if report.verdict == "jump":
+        return f"audio {drift}, and its delay {_jumps(report)}" if report.drift_ms_per_min else f"audio delay {_jumps(report)}"
     if not report.decided or report.audio_delay_ms is None:
         return "undecided"
     delay_ms = report.audio_delay_ms
@@ -49,22 +71,41 @@ def headline(report: Report) -> str:
     return f"audio is {delay_text(delay_ms)} ({abs(report.audio_delay_frames or 0):.1f} frames at {report.fps:g} fps)"
 
 
+def _jumps(report: Report) -> str:
+    if len(report.jumps) > 1:
+        return f"jumps {len(report.jumps)} times"
+    before, after = report.pieces
+    return f"jumps from {delay_text(before.audio_delay_ms)} to {delay_text(after.audio_delay_ms)} at {clock(after.start_s)}"
+
+
 def action_text(outcome: Outcome) -> str:
     """What `fix` did, in words."""
     report = outcome.report
     if report is None or outcome.written is None:
         return "nothing was written"
+    if report.verdict == "jump":
+        return f"audio cut and placed in {len(report.pieces)} pieces"
     if report.verdict == "drift":
         rate, start = -(report.drift_ms_per_min or 0), -(report.drift_start_ms or 0)
         return f"audio resampled by {rate:+.1f} ms per minute and shifted {start:+.0f} ms at the start"
-    shift = report.shift_ms or 0
-    action = f"shifted {abs(shift):.0f} ms {'later' if shift > 0 else 'earlier'}" if shift else "not shifted"
+    action = _shift_text(report.shift_ms)
     return f"forced: {action}" if report.forced else action
+
+
+def _shift_text(shift_ms: float | None) -> str:
+    return f"shifted {abs(shift_ms):.0f} ms {'later' if shift_ms > 0 else 'earlier'}" if shift_ms else "not shifted"
+
+
+def clock(seconds: float) -> str:
+    """A time in the video as [hours:]minutes:seconds."""
+    minutes, tenths = divmod(round(10 * seconds), 600)
+    hours, minutes = divmod(minutes, 60)
+    return f"{f'{hours}:{minutes:02d}' if hours else minutes}:{tenths / 10:04.1f}"
 
 
 def delay_text(delay_ms: float) -> str:
     """An audio delay in words."""
-    return f"{abs(delay_ms):.0f} ms {'late' if delay_ms > 0 else 'early'}"
+    return f"{abs(delay_ms):.0f} ms{'' if round(delay_ms) == 0 else ' late' if delay_ms > 0 else ' early'}"
 
 
 def confidence_text(certainty: float | None) -> str:
@@ -82,11 +123,25 @@ def _best_guess(report: Report) -> str:
 
 
 def _confidence(report: Report) -> str:
-    if not report.decided:
+    if report.verdict == "undecided":
         return ""
     interval = f", +-{report.uncertainty_ms:.0f} ms" if report.uncertainty_ms is not None else ""
-    probability = f", probability in sync {report.probability_at_offset:.2f}" if report.probability_at_offset is not None else ""
+    single = report.decided and report.probability_at_offset is not None
+    probability = f", probability in sync {report.probability_at_offset:.2f}" if single else ""
     return f"{confidence_text(report.certainty)}{interval}{probability}"
+
+
+def _pieces(report: Report) -> list[str]:
+    """A line for each piece; where the delay drifts, too, with that at its start."""
+    lines = []
+    for i, piece in enumerate(report.pieces[:MAX_PIECES]):
+        text = f"{clock(piece.start_s)} to {clock(piece.end_s)}  {delay_text(piece.audio_delay_ms)}, +-{piece.uncertainty_ms:.0f} ms"
+        jump = report.jumps[i - 1] if i else None
+        if jump and jump.latest_s - jump.earliest_s > WIDE_JUMP_S:
+            text += f" (starts between {clock(jump.earliest_s)} and {clock(jump.latest_s)})"
+        lines.append(text)
+    more = len(report.pieces) - MAX_PIECES
+    return [*lines, f"and {more} more, see pieces in --json"] if more > 0 else lines
 
 
 def _offscreen(report: Report) -> str:
@@ -95,18 +150,51 @@ def _offscreen(report: Report) -> str:
     return f"{100 * report.offscreen_ratio:.0f} % of the speech is off screen (ratio {report.offscreen_ratio:.2f})"
 
 
+def _faces(report: Report) -> str:
+    """Who speaks for how long, where several faces are visible and there is a result."""
+    groups = face_groups(report.faces)
+    if len(groups) < 2 or report.verdict == "undecided":
+        return ""
+    first, *others = (f"{group.name} speaks {group.speaking_s:.1f} of {group.visible_s:.1f} s" for group in groups)
+    return ", ".join([first, *(text.replace(" speaks", "") for text in others)])
+
+
 def _drift(report: Report) -> str:
+    if report.verdict in ("drift", "jump") and report.drift_interval_ms_per_min is not None:
+        low, high = report.drift_interval_ms_per_min
+        return f"{report.drift_ms_per_min:+.1f} ms per minute (90 % interval {low:+.1f} to {high:+.1f})"
     if not report.decided:
         return ""
     if report.drift_ms_per_min is not None:
         return f"{round(report.drift_ms_per_min):+d} ms per minute, small enough for a single shift"
-    count, needed = sum(s.delay_s is not None for s in report.segments), DecideConfig.min_drift_segments
+    count, needed = sum(s.delay_s is not None for s in report.segments), DriftConfig.min_points
     if count >= needed:
         return "no steady drift"
     return f"not measurable: needs {needed} segments with a result, has {count}"
 
 
+def _track(track: TrackResult, report: Report) -> str:
+    """The answer for one audio track."""
+    number = f"audio track {track.audio_track}:"
+    if track.verdict in ("drift", "jump"):
+        return f"{number} delay {track.verdict}s"
+    if track.audio_delay_ms is None:
+        return f"{number} undecided" if report.shift_ms is None else f"{number} undecided, follows audio track {report.audio_track}"
+    in_sync = f"in sync, within {max(1, abs(track.audio_delay_ms)):.0f} ms"
+    interval = f", +-{track.uncertainty_ms:.0f} ms" if track.uncertainty_ms is not None else ""
+    verdict = in_sync if track.verdict == "in_sync" else f"{delay_text(track.audio_delay_ms)}{interval}"
+    return f"{number} {verdict}, confidence {confidence_text(track.certainty)}"
+
+
 def _analysed(report: Report) -> str:
-    faces = f"{report.faces} face track{'s' * (report.faces != 1)}"
+    faces = f"{len(report.faces)} face track{'s' * (len(report.faces) != 1)}"
     analysed = f"{report.analysed_s:.1f} of {report.duration_s:.1f} s, {faces}"
+    if report.range_ms != 1000 * CurveConfig().first_range_s:
+        analysed += f", offsets up to {report.range_ms / 1000:g} s"
     return f"{analysed}, {report.detector} on {report.device}, {report.weights}, in {report.elapsed_s:.1f} s"
+
+
+def _output(outcome: Outcome) -> list[str]:
+    if not outcome.written:
+        return []
+    return [f"{outcome.written['file']}{' (audio re-encoded)' if outcome.written['reencoded'] else ''}", *outcome.written["notes"]]

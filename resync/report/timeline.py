@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_GAP_SHARE = 0.02  # of the analysed time: longer gaps are compressed to this width
+MAX_GAPS_SHARE = 0.3  # of the analysed time: all gaps together take no more
+FEW_SPANS = 3  # analysed: with fewer of them, their starts alone would be too few ticks
 MIN_GAP_S = 0.5  # shorter gaps between segments are ignored
 
 
@@ -31,11 +33,21 @@ class TimeAxis:
             self.analysed.append((start, end))
         edges = [0.0, *(edge for span in self.analysed for edge in span), duration_s]
         self.gaps = [(start, end) for start, end in zip(edges[::2], edges[1::2]) if end - start >= MIN_GAP_S]
-        max_gap = MAX_GAP_SHARE * sum(end - start for start, end in self.analysed)
+        share = min(MAX_GAP_SHARE, MAX_GAPS_SHARE / max(1, len(self.gaps)))
+        max_gap = share * sum(end - start for start, end in self.analysed)
         knots = sorted({edge for span in self.analysed + self.gaps for edge in span} | {0.0})
         widths = [min(end - start, max_gap) if (start, end) in self.gaps else end - start for start, end in zip(knots, knots[1:])]
         self.is_compressed = any(end - start > max_gap for start, end in self.gaps)
         self._knots, self._positions = knots, np.concatenate([[0.0], np.cumsum(widths)])
+
+    @property
+    def length(self) -> float:
+        """Position of the end of the axis."""
+        return max(float(self._positions[-1]), 1 / FPS)
+
+    def bends(self, start_s: float, end_s: float) -> np.ndarray:
+        """start_s, end_s and the times between at which the scale of the axis may change: float [n >= 2], ascending."""
+        return np.array([start_s, *(knot for knot in self._knots if start_s < knot < end_s), end_s])
 
     def position(self, time_s: float | np.ndarray) -> np.ndarray:
         """Position of each time on the axis."""
@@ -43,13 +55,21 @@ class TimeAxis:
 
     def label(self, axes: Axes) -> None:
         """Set the limits, ticks and label of the x axis."""
-        axes.set_xlim(0, max(float(self._positions[-1]), 1 / FPS))
+        axes.set_xlim(0, self.length)
         if self.is_compressed:
-            ticks = np.array([start for start, _ in self.analysed])[:: max(1, len(self.analysed) // 10)]
+            ticks = self._ticks()
             axes.set_xticks(self.position(ticks), [f"{t // 60:.0f}:{t % 60:02.0f}" for t in ticks.round()])
             axes.set_xlabel("time in the video (min:s); hatched: not analysed, compressed")
         else:
             axes.set_xlabel("time in the video (s)" + ("; hatched: not analysed" if self.gaps else ""))
+
+    def _ticks(self) -> np.ndarray:
+        """Times to label where gaps are compressed: the starts of the analysed spans, and times within them if there are only a few."""
+        starts = np.array([start for start, _ in self.analysed])
+        if len(starts) >= FEW_SPANS:
+            return starts[:: max(1, len(starts) // 10)]
+        step = next(s for s in (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1e9) if s >= self.length / 10)
+        return np.concatenate([np.arange(start, max(end - step / 2, start + 1e-3), step) for start, end in self.analysed])
 
     def hatch_gaps(self, axes: Axes) -> None:
         """Hatch the time that was not analysed."""

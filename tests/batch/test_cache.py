@@ -10,7 +10,7 @@ from helpers import LATE, UNDECIDED, WRITTEN
 from resync import FixOptions, Overwrite
 from resync.batch.cache import ResultsCache
 from resync.batch.jobs import Job, JobRunner
-from resync.config import Config
+from resync.config import Config, DecisionRule
 from resync.errors import BatchError, WeightsError
 from resync.report.result import Outcome
 
@@ -122,6 +122,10 @@ def test_settings_differ_where_results_may(video):
         JobRunner(base, video),
         JobRunner(base, options=FixOptions(force=True)),
         JobRunner(base, options=FixOptions(fix_drift=True)),
+        JobRunner(base, options=FixOptions(fix_jumps=True)),
+        JobRunner(base, options=FixOptions(each_track=True)),
+        JobRunner(replace(base, decide=replace(base.decide, rule=DecisionRule(constant=-1.0)))),
+        JobRunner(replace(base, curve=replace(base.curve, range_s=1.0))),
     ]
     assert len({runner.settings() for runner in runners}) == len(runners)
     same = JobRunner(Config(), options=FixOptions(overwrite=Overwrite.ANY))

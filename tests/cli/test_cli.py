@@ -88,7 +88,7 @@ def test_fail_over_ms_is_exit_code_4(invoke, delayed_clip):
 
 
 def test_exhaustive_analyses_every_video_in_full(invoke, delayed_clip, monkeypatch):
-    settings = {"range_s": 1.0, "detector": "auto", "audio_track": 1, "device": "auto", "weights": None}
+    settings = {"range_s": None, "detector": "auto", "audio_track": 1, "device": "auto", "weights": None}
     assert make_config(exhaustive=True, **settings).sampling.full_scan_s == float("inf")
     assert make_config(exhaustive=False, **settings) == Config()
     configs, analyze = [], Analyzer.analyze

@@ -1,9 +1,11 @@
 """Generates what tests/test_golden.py compares with: two clips, once, and curves.json.
 
-curves.json holds the results of commit ff9d4c2, which converted every frame to BGR and ran the network with PyTorch. To compare
-with that code after a change of the weights, generate it with the package of ff9d4c2 and this script as of commit 5ca6f32:
+After a change that is meant to change results, or of the weights, generate it again, with ONNX Runtime on the CPU:
 
-    PYTHONPATH=CHECKOUT_OF_FF9D4C2 python make.py
+    PYTHONPATH=. python tests/golden/make.py
+
+Until 0.2.0 it held the results of commit ff9d4c2, which converted every frame to BGR and ran the network with PyTorch. How frames,
+mouths and audio reach the network has been compared with that; the decision rule and the curve are new since.
 """
 
 import json

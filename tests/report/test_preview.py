@@ -15,6 +15,7 @@ from resync.media.audio import read_audio
 from resync.media.probe import probe
 from resync.media.video import read_frames
 from resync.report.preview import Layout, check_preview, render_preview, require_start, strongest_start
+from resync.sync.curve import Scores
 
 RATE = 48_000
 
@@ -79,10 +80,10 @@ def test_preview_starts_at_the_strongest_evidence(late):
     evidence = late.evidence
     count = 30 * FPS
     probability = np.full((count, len(evidence.decision.delays_s)), 0.1, np.float32)
-    weight = np.zeros(count)
+    hops = np.zeros(4 * (count - 1) + probability.shape[1])
     probability[12 * FPS : 17 * FPS, evidence.peak.index] = 0.9
-    weight[10 * FPS : 20 * FPS] = 1  # speech around those five seconds, but without evidence
-    scores = replace(evidence.segments[0], probability=probability, time_s=np.arange(count) / FPS, weight=weight)
+    hops[evidence.peak.index :][4 * 10 * FPS : 4 * 20 * FPS] = 1  # speech around those five seconds, but without evidence
+    scores = Scores(probability, evidence.segments[0].delays, np.arange(count) / FPS, hops, hops)
     info = replace(evidence.info, video=replace(evidence.info.video, duration_s=30.0))
     analysis = late._replace(evidence=replace(evidence, segments=(scores,), info=info))
     assert strongest_start(analysis, 5.0) == pytest.approx(12.0, abs=0.05)
