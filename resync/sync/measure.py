@@ -194,9 +194,11 @@ def _measurement(video: _Video, track: _Track) -> Evidence:
 
 
 def _decision(video: _Video, track: _Track) -> Decision:
-    """Decide on the segments that exist already, then analyse the planned ones until the decision is certain enough."""
+    """Analyse the planned segments until the decision is certain enough; a further track is decided on the segments of the first."""
+    if video.segments:
+        return track.widened(track.decide())
     decision = None
-    for number, _ in enumerate(chain([None] if video.segments else [], video.rounds())):
+    for number, _ in enumerate(video.rounds()):
         decision = track.decide()
         if video.is_sampled and number == 0:
             decision = track.widened(decision, is_last=False)  # a far delay shows in the first few samples; more of them would show no more
