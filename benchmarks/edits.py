@@ -1,6 +1,6 @@
 """Edited videos with a known delay, made of clips of talking faces, for `edited.py`: cuts, dissolves, cutaways, music and others.
 
-Every clip is brought to zero delay first: its own, measured delay is taken out. `looks.py` composes the frames.
+Every clip is brought to zero delay first: its own, measured delay is taken out. `framings.py` composes the frames.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ DELAYS_MS = (0, 350, -620, 900, -170, -900, 530, -350, 80)
 LOUD = 0.15  # RMS of the loud frames of every clip
 REFUSED = ("wrong_voice", "dubbed")  # kinds without a right answer
 
-Picture = Callable[[int], np.ndarray]  # frame number of the shot (may lie a little outside) -> [HEIGHT, WIDTH, 3]
-Look = Callable[[np.ndarray, int], np.ndarray]  # square frame, frame number of the clip -> [HEIGHT, WIDTH, 3]
+FrameAt = Callable[[int], np.ndarray]  # frame number of the shot (may lie a little outside) -> [HEIGHT, WIDTH, 3]
+Framing = Callable[[np.ndarray, int], np.ndarray]  # square frame, frame number of the clip -> [HEIGHT, WIDTH, 3]
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,10 @@ class Take:
 
 @dataclass(frozen=True)
 class Shot:
-    """What is seen and heard between two cuts. fade: frames of the dissolve from the shot before, 0 for a cut."""
+    """What is visible and audible between two cuts. fade: frames of the dissolve from the shot before, 0 for a cut."""
 
     count: int
-    picture: Picture
+    frame_at: FrameAt
     voice: np.ndarray
     faces: tuple[str, ...]
     speaker: str | None
@@ -151,12 +151,12 @@ class Edit:
         for i, shot in enumerate(self.shots):
             before, after = self.shots[i - 1] if i else None, self.shots[i + 1] if i + 1 < len(self.shots) else None
             for k in range(shot.count):
-                image = shot.picture(k)
+                image = shot.frame_at(k)
                 left = after.fade // 2 - (shot.count - k) if after else -1
                 if before and k < shot.fade - shot.fade // 2:
-                    image = blend(before.picture(before.count + k), image, (k + shot.fade // 2 + 1) / (shot.fade + 1))
+                    image = blend(before.frame_at(before.count + k), image, (k + shot.fade // 2 + 1) / (shot.fade + 1))
                 elif after and left >= 0:
-                    image = blend(image, after.picture(k - shot.count), (left + 1) / (after.fade + 1))
+                    image = blend(image, after.frame_at(k - shot.count), (left + 1) / (after.fade + 1))
                 yield image
 
     def audio(self) -> np.ndarray:

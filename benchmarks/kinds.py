@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import looks
+import framings
 import numpy as np
-from edits import DELAYS_MS, FPS, SAMPLES, Clip, Edit, Look, Picture, Shot, Take, seed_of
-from looks import CAMERAS, framed, looking
+from edits import DELAYS_MS, FPS, SAMPLES, Clip, Edit, FrameAt, Framing, Shot, Take, seed_of
+from framings import CAMERAS, framed, looking
 
 
 class Material:
@@ -32,8 +32,8 @@ class Material:
             yield int(self.rng.integers(round(low_s * FPS), round(high_s * FPS) + 1))
 
 
-def shot(take: Take, look: Look = framed(), fade: int = 0) -> Shot:
-    """The speaker of the take, seen and heard."""
+def shot(take: Take, look: Framing = framed(), fade: int = 0) -> Shot:
+    """The speaker of the take, visible and audible."""
     return Shot(take.count, looking(take, look), take.audio, (take.clip.speaker,), take.clip.speaker, True, fade)
 
 
@@ -62,34 +62,34 @@ def dissolves(m: Material) -> list[Shot]:
 
 
 def side_by_side(m: Material) -> list[Shot]:
-    """Both are seen all the time. The one who listens holds still and sways, or talks without being heard."""
+    """Both are visible all the time. The one who listens holds still and sways, or moves the lips in silence."""
     both, still, out = [m.take(12, 30), m.take(12, 30)], m.rng.random() < 0.5, []
     names = tuple(take.clip.speaker for take in both)
     turns = Take(both[0].clip, 0, min(take.count for take in both)).split(m.lengths(3, 6))
     for i, turn in enumerate(turns):
         takes = [Take(take.clip, take.start + turn.start, turn.count) for take in both]
 
-        def picture(k: int, takes: list[Take] = takes, talker: int = i % 2) -> np.ndarray:
+        def frame_at(k: int, takes: list[Take] = takes, speaking: int = i % 2) -> np.ndarray:
             halves = []
             for j, take in enumerate(takes):
-                held = still and j != talker
+                held = still and j != speaking
                 square = take.square(0 if held else k)
                 sway = round(4 * np.sin(k / 12)) if held else 0
                 halves.append(np.roll(square, sway, axis=1)[:, 20:340])
             return np.concatenate(halves, axis=1)
 
-        out.append(Shot(turn.count, picture, takes[i % 2].audio, names, names[i % 2], True))
+        out.append(Shot(turn.count, frame_at, takes[i % 2].audio, names, names[i % 2], True))
     return out
 
 
-def cutaways(m: Material, others: Callable[[Material, int], tuple[Picture, tuple[str, ...]]]) -> list[Shot]:
+def cutaways(m: Material, others: Callable[[Material, int], tuple[FrameAt, tuple[str, ...]]]) -> list[Shot]:
     """The voice goes on while something else is seen, for 30 to 60 % of the time."""
     voice, share, out = m.take(14, 35), m.rng.uniform(0.3, 0.6), []
     away, seen = 0, 0
     for i, take in enumerate(voice.split(m.lengths(1.5, 4))):
         if i and away < share * (away + seen + take.count):
-            picture, faces = others(m, take.count)
-            out.append(Shot(take.count, picture, take.audio, faces, take.clip.speaker, False))
+            frame_at, faces = others(m, take.count)
+            out.append(Shot(take.count, frame_at, take.audio, faces, take.clip.speaker, False))
             away += take.count
         else:
             out.append(shot(take))
@@ -97,43 +97,43 @@ def cutaways(m: Material, others: Callable[[Material, int], tuple[Picture, tuple
     return out
 
 
-def somebody_else(m: Material, count: int) -> tuple[Picture, tuple[str, ...]]:
+def somebody_else(m: Material, count: int) -> tuple[FrameAt, tuple[str, ...]]:
     other = m.take(3, count / FPS)
     return looking(other, CAMERAS[int(m.rng.integers(len(CAMERAS)))]), (other.clip.speaker,)
 
 
-def no_speaker(m: Material, count: int) -> tuple[Picture, tuple[str, ...]]:
+def no_speaker(m: Material, count: int) -> tuple[FrameAt, tuple[str, ...]]:
     """A scene without a face, or a photograph of somebody."""
     if m.rng.random() < 0.65:
-        return looks.scenery(int(m.rng.integers(1000))), ()
+        return framings.scenery(int(m.rng.integers(1000))), ()
     other = m.take(3, 3)
-    return looks.portrait(other.clip), (other.clip.speaker,)
+    return framings.portrait(other.clip), (other.clip.speaker,)
 
 
 def small(m: Material) -> list[Shot]:
-    return [shot(m.take(14, 30), looks.small(int(m.rng.integers(1000))))]
+    return [shot(m.take(14, 30), framings.small(int(m.rng.integers(1000))))]
 
 
 def subtitles(m: Material) -> list[Shot]:
-    return [shot(m.take(14, 30), looks.subtitled(int(m.rng.integers(1000)), bool(m.rng.random() < 0.5)))]
+    return [shot(m.take(14, 30), framings.subtitled(int(m.rng.integers(1000)), bool(m.rng.random() < 0.5)))]
 
 
 def tilted(m: Material) -> list[Shot]:
     """Rotated by 15 degrees; in one half of the videos narrowed as well."""
-    return [shot(m.take(14, 30), looks.rotated(float(m.rng.choice([-15, 15])), 1.0 if m.rng.random() < 0.5 else 0.65))]
+    return [shot(m.take(14, 30), framings.rotated(float(m.rng.choice([-15, 15])), 1.0 if m.rng.random() < 0.5 else 0.65))]
 
 
 def mixed(m: Material) -> list[Shot]:
     """One voice; cuts and dissolves between cameras, small faces, subtitles, other people and scenery, as in an advertisement."""
-    views = [*CAMERAS, looks.small(int(m.rng.integers(1000))), looks.subtitled(int(m.rng.integers(1000)), False)]
+    views = [*CAMERAS, framings.small(int(m.rng.integers(1000))), framings.subtitled(int(m.rng.integers(1000)), False)]
     fades, out = m.lengths(0.5, 1), []
     for i, take in enumerate(m.take(18, 40).split(m.lengths(1.2, 3.5))):
         fade = next(fades) if i and m.rng.random() < 0.4 else 0
         if m.rng.random() < 0.6:
             out.append(shot(take, views[int(m.rng.integers(len(views)))], fade))
             continue
-        picture, faces = (somebody_else if m.rng.random() < 0.5 else no_speaker)(m, take.count)
-        out.append(Shot(take.count, picture, take.audio, faces, take.clip.speaker, False, fade))
+        frame_at, faces = (somebody_else if m.rng.random() < 0.5 else no_speaker)(m, take.count)
+        out.append(Shot(take.count, frame_at, take.audio, faces, take.clip.speaker, False, fade))
     return out
 
 
@@ -155,7 +155,7 @@ def other_voice(m: Material, shots: list[Shot], one_voice: bool) -> list[Shot]:
 def _voiced(shots: list[Shot], voice: np.ndarray, speakers: list[str]) -> list[Shot]:
     out, at = [], 0
     for s, speaker in zip(shots, speakers):
-        out.append(Shot(s.count, s.picture, voice[at : at + s.count * SAMPLES], s.faces, speaker, False, s.fade))
+        out.append(Shot(s.count, s.frame_at, voice[at : at + s.count * SAMPLES], s.faces, speaker, False, s.fade))
         at += s.count * SAMPLES
     return out
 
@@ -207,5 +207,5 @@ def build(kind: str, i: int, clips: list[Clip]) -> Edit:
         pieces = [(0.0, round(np.clip(pieces[0][1] - whole / 2, -900, max(-900, 900 - whole))))]
     bed = None
     if kind in MUSIC_DB:
-        bed = looks.music(count * SAMPLES, seed) * np.float32(10 ** (MUSIC_DB[kind] / 20))
+        bed = framings.music(count * SAMPLES, seed) * np.float32(10 ** (MUSIC_DB[kind] / 20))
     return Edit(kind, shots, pieces, RATIOS.get(kind, 1.0), bed)

@@ -126,18 +126,18 @@ def _counted_from(decision: Decision, audio_start_s: float) -> Decision:
     if not audio_start_s:
         return decision
 
-    def moved(delay_s: float | None) -> float | None:
+    def shifted(delay_s: float | None) -> float | None:
         return None if delay_s is None else delay_s - audio_start_s
 
     peak, drift = decision.peak, decision.drift
     return replace(
         decision,
-        delay_s=moved(decision.delay_s),
+        delay_s=shifted(decision.delay_s),
         drift=drift and replace(drift, start_s=drift.start_s - audio_start_s),
-        segments=tuple(replace(segment, delay_s=moved(segment.delay_s)) for segment in decision.segments),
+        segments=tuple(replace(segment, delay_s=shifted(segment.delay_s)) for segment in decision.segments),
         delays_s=decision.delays_s - audio_start_s,
-        peak=peak and replace(peak, delay_s=peak.delay_s - audio_start_s, runner_up_s=moved(peak.runner_up_s)),
-        best_s=moved(decision.best_s),
+        peak=peak and replace(peak, delay_s=peak.delay_s - audio_start_s, runner_up_s=shifted(peak.runner_up_s)),
+        best_s=shifted(decision.best_s),
         pieces=tuple(replace(piece, delay_s=piece.delay_s - audio_start_s) for piece in decision.pieces),
     )
 

@@ -259,7 +259,9 @@ def _jump(scores: AnyScores, view: _View, slope: float, runs: tuple[_Run, _Run],
     # A window has the share of active audio from its start on: that before the cut is of the window that ends there.
     spans = ((before, ends - WINDOW_FRAMES / FPS), (after, resumes))
     activity = sum(_activity(scores, slope, int(view.delays[run.column]), times[likely]) for run, times in spans)
-    best = likely[np.argmax(gain[likely] - config.quiet_gain * activity)]
+    worth = gain[likely] - config.quiet_gain * activity
+    ties = likely[worth >= worth.max() - 1e-3]  # where nothing is visible or audible
+    best = ties[len(ties) // 2]
     return Jump(float(ends[best] + resumes[best]) / 2, float(ends[likely[0]]), float(resumes[likely[-1]]), size_s)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from edits import HEIGHT, LOUD, RATE, SIDE, WIDTH, Clip, Look, Picture, Take
+from edits import HEIGHT, LOUD, RATE, SIDE, WIDTH, Clip, FrameAt, Framing, Take
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 
@@ -16,7 +16,7 @@ def backdrop(square: np.ndarray) -> np.ndarray:
     return (resize(resize(square, 12, 8), WIDTH, HEIGHT) * 0.6).astype(np.uint8)
 
 
-def framed(zoom: float = 1.0, x: float = 0.5, mirror: bool = False) -> Look:
+def framed(zoom: float = 1.0, x: float = 0.5, mirror: bool = False) -> Framing:
     """Another camera. zoom: 1 shows all of the clip, more only its middle; x: where, from 0 (left) to 1 (right)."""
 
     def look(square: np.ndarray, k: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def framed(zoom: float = 1.0, x: float = 0.5, mirror: bool = False) -> Look:
     return look
 
 
-def close_up(mirror: bool = False) -> Look:
+def close_up(mirror: bool = False) -> Framing:
     """The face fills the height of the frame."""
 
     def look(square: np.ndarray, k: int) -> np.ndarray:
@@ -45,7 +45,7 @@ def close_up(mirror: bool = False) -> Look:
 CAMERAS = (framed(), framed(1.35, 0.2), close_up(), framed(1.0, 0.9, True), framed(1.2, 0.6, True), close_up(True))
 
 
-def small(seed: int) -> Look:
+def small(seed: int) -> Framing:
     """A face of about 60 px in a larger scene that does not move."""
     rng = np.random.default_rng(seed)
     scene = resize(rng.integers(40, 160, (9, 16, 3)).astype(np.uint8), WIDTH, HEIGHT)
@@ -63,7 +63,7 @@ def small(seed: int) -> Look:
 WORDS = "and then we went down to the river because nobody had seen it before this would be a good time for all of them".split()
 
 
-def subtitled(seed: int, box: bool) -> Look:
+def subtitled(seed: int, box: bool) -> Framing:
     """Two lines of text over the chin and the lower lip, another text every two seconds."""
     font = ImageFont.load_default(26)
 
@@ -82,7 +82,7 @@ def subtitled(seed: int, box: bool) -> Look:
     return look
 
 
-def rotated(degrees: float, width: float = 1.0) -> Look:
+def rotated(degrees: float, width: float = 1.0) -> Framing:
     """A tilted head; width below 1 narrows it as seen from the side."""
 
     def look(square: np.ndarray, k: int) -> np.ndarray:
@@ -97,7 +97,7 @@ def rotated(degrees: float, width: float = 1.0) -> Look:
     return look
 
 
-def looking(take: Take, look: Look) -> Picture:
+def looking(take: Take, look: Framing) -> FrameAt:
     return lambda k: look(take.square(k), take.start + k)
 
 
@@ -129,7 +129,7 @@ def music(count: int, seed: int) -> np.ndarray:
     return (out * LOUD / np.sqrt(np.mean(out**2))).astype(np.float32)
 
 
-def scenery(seed: int) -> Picture:
+def scenery(seed: int) -> FrameAt:
     """Something without a face: a still image of blobs, moving bars, or a slow zoom over noise."""
     rng = np.random.default_rng(seed)
     still = resize(rng.integers(0, 255, (12, 20, 3)).astype(np.uint8), WIDTH, HEIGHT)
@@ -140,12 +140,12 @@ def scenery(seed: int) -> Picture:
     return lambda k: resize(still[k % 60 : HEIGHT - k % 60, k % 60 : WIDTH - k % 60], WIDTH, HEIGHT)
 
 
-def portrait(clip: Clip) -> Picture:
+def portrait(clip: Clip) -> FrameAt:
     """A photograph of somebody, slowly zoomed."""
     photo = np.asarray(Image.fromarray(framed()(clip.frames()[clip.count // 2], 0)).filter(ImageFilter.SMOOTH))
 
-    def picture(k: int) -> np.ndarray:
+    def frame_at(k: int) -> np.ndarray:
         edge = max(0, k) // 4 % 40
         return resize(photo[edge : HEIGHT - edge, edge * 16 // 9 : WIDTH - edge * 16 // 9], WIDTH, HEIGHT)
 
-    return picture
+    return frame_at
