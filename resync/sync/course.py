@@ -12,6 +12,7 @@ from .curve import AnyScores, find_peak, mean_curve, votes
 from .drift import Drift, blocks_of, find_ratio, fit_drift
 from .pieces import Jump, Piece, Pieces, find_pieces
 
+MIN_JUMP_CERTAINTY = 0.95  # pieces can be laid through anything, a steep drift for instance; measured: jumps have 0.999
 CHANGE_COST_S = 0.03  # of a jump, and of a drift: what it must save of the distance between the course and the delays of the segments
 
 
@@ -37,7 +38,7 @@ def find_course(
     config: DecideConfig = DecideConfig(),
     smooth: CurveConfig = CurveConfig(),
 ) -> Course | None:
-    """How the delay of a video changes; None where it is constant, or where no change is certain.
+    """How the delay of a video seems to change, however certain that is; None where it is constant.
 
     points: times and delays of the segments with a result of their own, in s; line: the one through them. A drift counts when it
     moves the delay by more than `max_spread_s`. Steps through a line explain it badly or are many, and a line explains a step badly.
@@ -51,7 +52,7 @@ def find_course(
     for drift in lines:
         if drift is not None and abs(drift.slope) * (last - first) > config.max_spread_s:
             courses.append(_with_pieces(drift, find_pieces(scores, drift.slope, smooth=smooth)))
-    return _if_certain(scores, min(courses, key=lambda course: _cost_s(course, points)), rule, smooth) if courses else None
+    return _with_certainty(scores, min(courses, key=lambda course: _cost_s(course, points)), rule, smooth) if courses else None
 
 
 def _with_pieces(drift: Drift | None, found: Pieces) -> Course:
@@ -69,9 +70,14 @@ def _cost_s(course: Course, points: tuple[np.ndarray, np.ndarray]) -> float:
 
 
 def find_ratio_course(scores: AnyScores, rule: DecisionRule, smooth: CurveConfig = CurveConfig()) -> Course | None:
-    """A drift by a frame-rate ratio, too steep for the curves of single segments to show; None where none is certain."""
+    """A drift by a frame-rate ratio, too steep for the curves of single segments to show; None where there is none."""
     drift = find_ratio(scores)
-    return None if drift is None else _if_certain(scores, Course(drift, (), (), 0.0), rule, smooth)
+    return None if drift is None else _with_certainty(scores, Course(drift, (), (), 0.0), rule, smooth)
+
+
+def min_certainty(course: Course, rule: DecisionRule) -> float:
+    """The certainty from which a course is an answer."""
+    return max(rule.min_certainty, MIN_JUMP_CERTAINTY) if course.jumps else rule.min_certainty
 
 
 def delay_at(course: Course, time_s: np.ndarray) -> np.ndarray:
@@ -91,8 +97,8 @@ def columns_at(course: Course, time_s: np.ndarray, delays: np.ndarray) -> np.nda
     return np.clip(columns, 0, len(delays) - 1)
 
 
-def _if_certain(scores: AnyScores, course: Course, rule: DecisionRule, smooth: CurveConfig) -> Course | None:
-    """The course with its certainty, None below the threshold."""
+def _with_certainty(scores: AnyScores, course: Course, rule: DecisionRule, smooth: CurveConfig) -> Course | None:
+    """The course with its certainty, None where the windows shifted back by it fit another delay better."""
     blocks = blocks_of(scores, FPS)
     shifted = replace(blocks, first=blocks.first - np.round(delay_at(course, blocks.time_s) / HOP_S).astype(int))
     odds, weight = (x.astype(float) for x in shifted.on_grid(scores.delays))
@@ -102,7 +108,7 @@ def _if_certain(scores: AnyScores, course: Course, rule: DecisionRule, smooth: C
         return None
     peak = find_peak(values, scores.delays)
     sure = certainty(values, peak, scores.delays, rule)
-    if abs(peak.delay_s) > DecideConfig.max_spread_s or sure < rule.min_certainty:
+    if abs(peak.delay_s) > DecideConfig.max_spread_s:
         return None
     if course.drift and not course.pieces:  # all windows together say exactly where its line lies
         course = replace(course, drift=replace(course.drift, start_s=float(course.drift.start_s + peak.delay_s)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config import FPS, HOP_S, WINDOW_FRAMES, CurveConfig, DecideConfig, DecisionRule
 from .certainty import certainty, speech_seconds, uncertainty
-from .course import columns_at, find_course, find_ratio_course
+from .course import Course, columns_at, find_course, find_ratio_course, min_certainty
 from .curve import AnyScores, Peak, Scores, find_peak, probability_at, probability_curve, speech_at
 from .drift import Drift, fit_drift
 from .pieces import Jump, Piece
@@ -77,9 +77,10 @@ def decide(
     results = tuple(_segment_result(segment, rule, smooth) for segment in segments)
     points = _segment_delays(results)
     line = fit_drift(*points)
-    course = find_course(scores, points, line, rule, config, smooth)
-    reasons = () if course else tuple(_objections(scores, values, top, results, line, config, audio_start_s))
-    if reasons and (course := find_ratio_course(scores, rule, smooth)):
+    seeming = find_course(scores, points, line, rule, config, smooth)
+    course = _if_certain(seeming, rule)
+    reasons = () if course else tuple(_objections(scores, values, top, results, line, seeming, config, audio_start_s))
+    if reasons and (course := _if_certain(find_ratio_course(scores, rule, smooth), rule)):
         reasons = ()
     verdict = "undecided" if reasons else "jump" if course and course.jumps else "drift" if course else ""
     column = columns_at(course, scores.time_s, scores.delays) if course else top.index
@@ -156,6 +157,10 @@ def _missing_evidence(scores: AnyScores, values: np.ndarray) -> str:
     return ""
 
 
+def _if_certain(course: Course | None, rule: DecisionRule) -> Course | None:
+    return course if course and course.certainty >= min_certainty(course, rule) else None
+
+
 def _edge_s(delays: np.ndarray, top: Peak) -> float:
     """Distance of the peak from the nearer end of the range, s."""
     return max(0.0, min(top.delay_s - HOP_S * int(delays[0]), HOP_S * int(delays[-1]) - top.delay_s))
@@ -167,6 +172,7 @@ def _objections(
     top: Peak,
     results: tuple[SegmentResult, ...],
     line: Drift | None,
+    seeming: Course | None,
     config: DecideConfig,
     audio_start_s: float,
 ) -> Iterator[str]:
@@ -185,6 +191,11 @@ def _objections(
         yield (
             f"no clear best offset: {best} has a certainty of only {sure:.2f} (threshold {rule.min_certainty:.2f});"
             " try a longer clip, or one that shows the speaker"
+        )
+    elif seeming and seeming.certainty > sure:
+        yield (
+            f"the offset seems to change over time, but with a certainty of only {seeming.certainty:.2f}"
+            f" (threshold {min_certainty(seeming, rule):.2f}); see segments in --json"
         )
     delays = _segment_delays(results)[1]
     if len(delays) >= 3 and line is None:
