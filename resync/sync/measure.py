@@ -208,9 +208,13 @@ def _decision(video: _Video, track: _Track) -> Decision:
 
 
 def _is_certain(decision: Decision, segments: int, config: Config) -> bool:
-    """Whether a long video needs no more samples; a drift's slope takes a few more of them."""
+    """Whether a long video needs no more samples; a drift, and a segment that disagrees, take a few more of them."""
+    delays = [segment.delay_s for segment in decision.segments if segment.delay_s is not None]
+    disagree = decision.best_s is not None and any(abs(delay - decision.best_s) > config.decide.max_spread_s for delay in delays)
+    if (disagree or decision.verdict in ("drift", "jump")) and segments < 2 * config.sampling.min_samples:
+        return False
     if decision.verdict in ("drift", "jump"):
-        return segments >= 2 * config.sampling.min_samples
+        return True
     return decision.uncertainty_s is not None and decision.uncertainty_s <= config.sampling.target_uncertainty_s
 
 

@@ -26,7 +26,7 @@ APART_S = 0.12  # delays further apart than this belong to different peaks
 class PiecesConfig:
     """When a change of the delay is a jump. Evidence is in nats."""
 
-    max_spread_s: float = DecideConfig.max_spread_s  # a smaller change is no jump
+    max_spread_s: float = 0.07  # a smaller change is no jump: people differ by some 20 ms among themselves
     evidence: float = 0.17  # per unit of summed log-odds: windows overlap (measured: 5 windows are worth 1.7)
     jump_cost: float = 8.0  # with 201 delays to choose from; the log of their number counts
     pause_cost: float = 2.0  # of a change between speech on and off screen

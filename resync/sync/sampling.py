@@ -47,8 +47,10 @@ def sampled_segments(source: VideoSource, detector: Detector, config: SamplingCo
         return
     taken: list[tuple[float, float]] = []
     rejected: list[float] = []
-    gate = _SpeechGate(config)
-    for candidate in spread_starts(*time_span(source.info), config):
+    gate, left = _SpeechGate(config), candidate_starts(*time_span(source.info), config)
+    while left:
+        candidate = farthest(left, [start for start, _ in taken] or rejected)
+        left.remove(candidate)
         start = _promising_start(source, candidate, detector, gate, config)
         if start is None:
             rejected.append(candidate)
@@ -72,19 +74,22 @@ def _fit_between(keyframe_s: float, candidate: float, taken: list[tuple[float, f
     return start, min(start + config.sample_s, high)
 
 
-def spread_starts(start: float, end: float, config: SamplingConfig = SamplingConfig()) -> list[float]:
-    """Candidate segment starts, in s: both ends, then always the one farthest from those before it.
-
-    Any first few cover the whole length. That is what tells a drift or a jump from a constant delay.
-    """
+def candidate_starts(start: float, end: float, config: SamplingConfig = SamplingConfig()) -> list[float]:
+    """Where a sample may start, in s, evenly spread from the first to the last place."""
     count = max(2, min(config.candidates, int((end - start) // config.sample_s)))
-    positions = np.linspace(start, end - config.sample_s, count)
-    order = [0, count - 1]
-    distance = np.minimum(positions - positions[0], positions[-1] - positions)
-    while len(order) < count:
-        order.append(int(np.argmax(distance)))
-        distance = np.minimum(distance, np.abs(positions - positions[order[-1]]))
-    return positions[order].tolist()
+    return np.linspace(start, end - config.sample_s, count).tolist()
+
+
+def farthest(candidates: list[float], taken: list[float]) -> float:
+    """The candidate farthest from those taken; the first one where none is.
+
+    Any first few cover the whole length, also where some places have no speech or no face. That is what tells a drift
+    or a jump from a constant delay.
+    """
+    if not taken:
+        return min(candidates)
+    distance = np.abs(np.array(candidates)[:, None] - np.array(taken)).min(1)
+    return candidates[int(np.argmax(distance))]
 
 
 def _promising_start(source: VideoSource, candidate: float, detector: Detector, gate: _SpeechGate, config: SamplingConfig) -> float | None:

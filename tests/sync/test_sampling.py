@@ -14,7 +14,7 @@ from resync.media.image import ArrayImage
 from resync.media.probe import MediaInfo, VideoInfo
 from resync.media.source import AudioSource, VideoSource
 from resync.media.video import Frame
-from resync.sync.sampling import is_long, sampled_segments, spread_starts, time_span
+from resync.sync.sampling import candidate_starts, farthest, is_long, sampled_segments, time_span
 
 CONFIG = SamplingConfig()
 SPEECH, SILENCE, HUM, FAINT = range(4)
@@ -71,13 +71,21 @@ def test_exhaustive_covers_everything():
 
 @pytest.mark.parametrize("seconds", [41, 60, 121, 3600, 7200])
 def test_any_first_few_cover_the_length(seconds):
-    starts = spread_starts(0, seconds)
+    left, starts = candidate_starts(0, seconds), []
+    while left:
+        starts.append(farthest(left, starts))
+        left.remove(starts[-1])
     assert min(starts) == 0 and max(starts) == pytest.approx(seconds - CONFIG.sample_s)
     assert (np.diff(sorted(starts)) >= CONFIG.sample_s - 1e-9).all(), "they do not overlap"
     assert len(starts) == min(CONFIG.candidates, seconds // CONFIG.sample_s)
     first = sorted(starts[: CONFIG.min_samples])
     assert first[0] == 0 and first[-1] == max(starts) and np.diff(first).max() < 0.41 * seconds
     assert {0, max(starts)} == set(starts[:2]), "a jump near an end is seen as well"
+
+
+def test_a_neighbour_stands_in_for_a_place_without_speech():
+    segments = list(islice(sampled_segments(video(600, lambda t: SILENCE if t < 20 else SPEECH), faces()), 3))
+    assert 20 <= min(start for start, _ in segments) < 40, "not a third of the video later"
 
 
 def test_a_video_stream_that_starts_late():
