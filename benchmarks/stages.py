@@ -89,6 +89,7 @@ def time_stages(path: Path, config: Config = Config()) -> tuple[dict[str, tuple[
     )
     timed_backend: Any = SimpleNamespace(
         dimensions=backend.dimensions,
+        rule=backend.rule,
         device=backend.device,
         probability=backend.probability,
         embed_mouths=watch.calls("visual network", backend.embed_mouths),
