@@ -18,8 +18,6 @@ DATA = (
     "weights/ic_syncnet.sha256",
     "weights/MODEL_CARD.md",
     "resync/py.typed",
-    "resync/faces/centerface.onnx",
-    "resync/faces/centerface.LICENSE",
     "resync/demo/portrait.png",
     "resync/demo/portrait.txt",
 )

