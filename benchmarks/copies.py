@@ -29,8 +29,13 @@ class Clip(NamedTuple):
 
     @property
     def speaker(self) -> str:
-        """The file name up to the second underscore."""
-        return "_".join(self.path.stem.split("_")[:2])
+        """See `speaker_of`."""
+        return speaker_of(self.path)
+
+
+def speaker_of(path: Path) -> str:
+    """The file name of a clip up to the second underscore: clips of one speaker agree in it."""
+    return "_".join(path.stem.split("_")[:2])
 
 
 def list_clips(folder: Path, min_seconds: float) -> list[Clip]:

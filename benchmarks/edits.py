@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from copies import speaker_of
 from imageio_ffmpeg import get_ffmpeg_exe
 
 FPS = 25
@@ -41,8 +42,8 @@ class Clip:
 
     @property
     def speaker(self) -> str:
-        """The file name up to the second underscore."""
-        return "_".join(self.path.stem.split("_")[:2])
+        """See `copies.speaker_of`."""
+        return speaker_of(self.path)
 
     @property
     def count(self) -> int:

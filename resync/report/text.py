@@ -118,7 +118,9 @@ def confidence_text(certainty: float | None) -> str:
 def _best_guess(report: Report) -> str:
     if report.decided or report.best_delay_ms is None:
         return ""
-    guess = f"{delay_text(report.best_delay_ms)}, confidence {confidence_text(report.certainty)}"
+    # Whatever the threshold that applied (it is higher where the range was widened), it was not reached.
+    certainty = "" if report.certainty is None else f" (certainty {report.certainty:.2f})"
+    guess = f"{delay_text(report.best_delay_ms)}, confidence too low{certainty}"
     return f"{guess}; applied because of --force" if report.forced else f"{guess}; `resync fix --force` would apply it"
 
 

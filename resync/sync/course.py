@@ -91,10 +91,10 @@ def delay_at(course: Course, time_s: np.ndarray) -> np.ndarray:
     return delays[number] + slope * (time_s - starts[number])
 
 
-def columns_at(course: Course, time_s: np.ndarray, delays: np.ndarray) -> np.ndarray:
-    """Index of the delay that is right at each time, as far as it was tested: int [n]. delays: int [delays] in hops."""
-    columns = np.round(delay_at(course, time_s) / HOP_S).astype(int) - int(delays[0])
-    return np.clip(columns, 0, len(delays) - 1)
+def columns_at(course: Course, time_s: np.ndarray, delays_s: np.ndarray) -> np.ndarray:
+    """Index of the delay that is right at each time, as far as it was tested: int [n]. delays_s: [delays], HOP_S apart."""
+    columns = np.round((delay_at(course, time_s) - delays_s[0]) / HOP_S).astype(int)
+    return np.clip(columns, 0, len(delays_s) - 1)
 
 
 def _with_certainty(scores: AnyScores, course: Course, rule: DecisionRule, smooth: CurveConfig) -> Course | None:

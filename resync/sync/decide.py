@@ -83,7 +83,7 @@ def decide(
     if reasons and (course := _if_certain(find_ratio_course(scores, rule, smooth), rule)):
         reasons = ()
     verdict = "undecided" if reasons else "jump" if course and course.jumps else "drift" if course else ""
-    column = columns_at(course, scores.time_s, scores.delays) if course else top.index
+    column = columns_at(course, scores.time_s, HOP_S * scores.delays) if course else top.index
     at_peak, active = probability_at(scores, column, smooth), speech_at(scores, column) > 0
     visible = np.isfinite(at_peak) & active
     single = course is None and _edge_s(scores.delays, top) >= config.edge_s

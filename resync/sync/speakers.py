@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import FPS, HOP_S, WINDOW_FRAMES, CurveConfig, FaceConfig
 from ..faces.boxes import iou
-from .course import Course, delay_at
+from .course import Course, columns_at
 from .curve import Scores, find_peak, mean_curve, weighted_log_odds
 from .decide import Decision
 
@@ -87,9 +87,7 @@ def chosen_columns(decision: Decision, time_s: np.ndarray) -> np.ndarray | None:
         return None
     if decision.verdict not in ("drift", "jump"):
         return np.full(len(time_s), decision.peak.index)
-    course = Course(decision.drift, decision.pieces, decision.jumps, 0.0)
-    columns = np.round((delay_at(course, time_s) - decision.delays_s[0]) / HOP_S).astype(int)
-    return np.clip(columns, 0, len(decision.delays_s) - 1)
+    return columns_at(Course(decision.drift, decision.pieces, decision.jumps, 0.0), time_s, decision.delays_s)
 
 
 def _joined(faces: Sequence[FaceScores]) -> list[list[FaceScores]]:
