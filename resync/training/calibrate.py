@@ -17,9 +17,10 @@ from ..errors import DataError
 from ..sync.certainty import certainty, uncertainty
 from ..sync.curve import Scores, find_peak, log_odds, probability_curve
 from ..syncnet.model import ICSyncNet
-from .evaluate import Embedded, curve_peak, person_numbers, reference_delay, score_track, split_segments
+from .evaluate import Embedded, curve_peak, reference_delay, score_track, split_segments
 from .joined import FOLDS
 from .peaks import NO_CLIPS, PeakSamples, collect_peaks
+from .people import person_numbers
 from .rule import LIMITS, certainties, choose_threshold, fit_rule, fit_weights, trade_off
 
 SEGMENT_LENGTHS = (2.0, 3.0, 5.0, 8.0)  # s
@@ -92,7 +93,7 @@ class Pairs:
 
 def collect_pairs(net: ICSyncNet, embedded: list[Embedded]) -> Pairs:
     """All pairs with speech of all clips. Raises DataError without any."""
-    numbers = person_numbers(embedded)
+    numbers = person_numbers(e.entry for e in embedded)
     odds, positive, weight, person = [], [], [], []
     for track in embedded:
         scores = score_track(net, track, range_s=1.0)

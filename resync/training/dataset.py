@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..config import HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS
 from ..errors import DataError
 from .augment import Augment
 from .cache import Entry, read_crops, read_index, read_mels
+from .people import person_hash
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class TrackDataset:
         delay_ms = {e.name: e.delay_ms if delays is None else delays.get(e.name) for e in entries}
         self.delay_ms = {name: delay for name, delay in delay_ms.items() if delay is not None}
         min_frames = sequence + WINDOW_FRAMES - 1
-        usable = [e for e in entries if e.name in self.delay_ms and e.frames >= min_frames and _speaker_hash(e) < people]
+        usable = [e for e in entries if e.name in self.delay_ms and e.frames >= min_frames and person_hash(e) < people]
         if not usable:
             raise DataError(
                 f"{cache}: no {split} track has a known delay and at least {min_frames} frames; prepare longer clips or shorten `sequence`"
@@ -85,12 +85,6 @@ def draw_sequence(dataset: TrackDataset, sequence: int, augment: Augment, rng: n
     first_hop = (track.entry.start + start) * HOPS_PER_FRAME + dataset.delay_ms[track.entry.name] / (1000 * HOP_S)
     hops = first_hop + speed * (np.arange(count * HOPS_PER_FRAME) + 0.5) - 0.5
     return track.crops[_repeat_frame(frames, augment, rng)], _interpolate(track.mels, hops)
-
-
-def _speaker_hash(entry: Entry) -> float:
-    """Number in 0..1 from the speaker's name, the same in every run; each clip of an unknown speaker has its own."""
-    name = entry.source + (entry.file if entry.speaker == "unknown" else entry.speaker)
-    return int(hashlib.sha1(name.encode()).hexdigest()[:8], 16) / 2**32
 
 
 def _reduce_frame_rate(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -23,6 +23,7 @@ from ..syncnet.torch_backend import embed_audio, embed_mouths, probability
 from .augment import Augment, view_crops
 from .cache import Entry, read_crops, read_index, read_mels, relative_crop_side
 from .dataset import Track
+from .people import Half, half_of_people
 
 FRAME_S = 1 / FPS
 CONTEXTS = (5, 7, 9, 11, 13, 15)  # frames, as in the paper's tables
@@ -52,13 +53,12 @@ class Embedded:
         return replace(self, audio=audio, first_hop=self.first_hop - start, active=self.active[hops], audible=self.audible[hops])
 
 
-def read_tracks(cache: Path, split: str, seconds: float | None = None) -> Iterator[Track]:
-    """All tracks of one split, read one after another, cut to their first `seconds`. Raises DataError."""
-    for entry in read_index(cache):
-        if entry.split == split:
-            count = entry.frames if seconds is None else min(entry.frames, round(seconds * FPS))
-            mels = read_mels(cache, entry)[: (entry.start + count + 2 * FPS) * HOPS_PER_FRAME]
-            yield Track(entry, read_crops(cache, entry)[:count], mels)
+def read_tracks(cache: Path, split: str, seconds: float | None = None, half: Half | None = None) -> Iterator[Track]:
+    """All tracks of one split, or of half of its people, one after another, cut to their first `seconds`. Raises DataError."""
+    for entry in half_of_people((e for e in read_index(cache) if e.split == split), half):
+        count = entry.frames if seconds is None else min(entry.frames, round(seconds * FPS))
+        mels = read_mels(cache, entry)[: (entry.start + count + 2 * FPS) * HOPS_PER_FRAME]
+        yield Track(entry, read_crops(cache, entry)[:count], mels)
 
 
 def embed_track(net: ICSyncNet, track: Track) -> Embedded:
@@ -230,9 +230,3 @@ def roc_auc(positive: list[float], negative: list[float]) -> float | None:
 
 def _mean(values: list) -> float | None:
     return round(float(np.mean(values)), 4) if values else None
-
-
-def person_numbers(embedded: list[Embedded]) -> dict[str, int]:
-    """Number of the person, counted from 0, by name of the track."""
-    people = sorted({(e.entry.source, e.entry.speaker) for e in embedded})
-    return {e.entry.name: people.index((e.entry.source, e.entry.speaker)) for e in embedded}

@@ -16,8 +16,9 @@ from ..errors import DataError
 from ..sync.certainty import certainty, features
 from ..sync.curve import AnyScores, Scores, delay_grid, find_peak, probability_curve
 from ..syncnet.model import ICSyncNet
-from .evaluate import Embedded, person_numbers, reference_delay, score_track, score_windows
+from .evaluate import Embedded, reference_delay, score_track, score_windows
 from .joined import Voice, joined_videos
+from .people import person_numbers
 
 CORRECT_S = 0.06
 RANGE_S = 1.0  # of joined videos, and the first one that is tested
@@ -79,7 +80,7 @@ def collect_peaks(net: ICSyncNet, embedded: list[Embedded], seed: int = 0) -> Pe
     Raises DataError without any, and for clips of a single speaker.
     """
     rng = np.random.default_rng(seed)
-    numbers = person_numbers(embedded)
+    numbers = person_numbers(e.entry for e in embedded)
     if len(set(numbers.values())) == 1:
         raise DataError("all clips are of one speaker; a rule needs other voices, too: give clips of more people")
     voices = [find_voice(net, track, numbers[track.entry.name]) for track in embedded]
