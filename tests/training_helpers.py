@@ -15,7 +15,7 @@ from resync.syncnet.dimensions import Dimensions
 from resync.training.augment import Augment, view_crops
 from resync.training.cache import MARGIN, Entry
 from resync.training.dataset import TrackDataset, draw_batch, stack_windows
-from resync.training.evaluate import Embedded
+from resync.training.embed import Embedded
 from resync.training.losses import batch_weights, bbce
 from resync.training.peaks import PeakSamples
 from resync.training.ranks import Rank

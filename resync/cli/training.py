@@ -14,7 +14,8 @@ from .options import OneLineErrors
 
 if TYPE_CHECKING:
     from ..syncnet.model import ICSyncNet
-    from ..training.evaluate import Embedded
+    from ..training.embed import Embedded
+    from ..training.people import Half
 
 PATH = click.Path(path_type=Path)
 
@@ -105,6 +106,7 @@ def train(
 @click.option("--list", "listing", type=PATH, metavar="FILE", help="List of clips below SOURCE, as in LRS2 and LRS3.")
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights to evaluate (default: packaged).")
 @click.option("--split", default="val", show_default=True, metavar="NAME", help="Split of a cache.")
+@click.option("--half", type=click.Choice(["choose", "report"]), help="Half of the people of a cache; see docs/training.md.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--detector", default="auto", show_default=True, metavar="NAME", help="Face detector for clips.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with a row per clip.")
@@ -115,13 +117,14 @@ def evaluate(
     listing: Path | None,
     weights: Path | None,
     split: str,
+    half: Half | None,
     device: str,
     detector: str,
     as_json: bool,
     calibrate: bool,
     write: Path | None,
 ) -> None:
-    """Print the accuracy of the network on SOURCE, by source: windows of 5 to 15 frames, segments, whole clips.
+    """Print the accuracy of the network on SOURCE: windows of 5 to 15 frames, segments, whole clips; by source and condition.
 
     SOURCE is a training cache or a folder of clips. "relative" figures compare with each clip's own delay
     (from the index, else measured over the whole clip), "plain" figures assume that every clip is in sync.
@@ -135,31 +138,41 @@ def evaluate(
     """
     from ..syncnet.checkpoint import load_model
     from ..syncnet.torch_backend import pick_device
-    from ..training.evaluate import accuracy_table, clip_metrics, mean_metrics
+    from ..training.accuracy import accuracy_table, clip_metrics, intervals, mean_metrics, tally_tracks
+    from ..training.conditions import condition_groups
 
     net = load_model(weights, pick_device(device))
-    embedded = _embed_cache(net, source, split) if (source / "index.jsonl").is_file() else _embed_clips(net, source, listing, detector)
+    cached = (source / "index.jsonl").is_file()
+    embedded = _embed_cache(net, source, split, half) if cached else _embed_clips(net, source, listing, detector)
     if calibrate:
         _calibrate(net, embedded, write)
         return
-    clips = [clip_metrics(net, track) for track in embedded]
-    tables = {"relative": accuracy_table(net, embedded), "plain": accuracy_table(net, embedded, plain=True)}
-    means = mean_metrics(clips)
+    clips, tallies = [clip_metrics(net, track) for track in embedded], tally_tracks(net, embedded)
+    figures = {
+        "relative": accuracy_table(tallies),
+        "conditions": accuracy_table(tallies, condition_groups),
+        "plain": accuracy_table(tally_tracks(net, embedded, plain=True)),
+        "intervals": intervals(tallies),
+        "set": mean_metrics(clips),
+    }
     if as_json:
-        click.echo(json.dumps({**tables, "set": means, "clips": clips}))
+        click.echo(json.dumps({**figures, "clips": clips}))
         return
-    for name, table in tables.items():
-        click.echo("\n".join([f"{name}:", *table_lines(table)]))
+    for name in ("relative", "conditions", "plain"):
+        click.echo("\n".join([f"{name}:", *table_lines(figures[name])]))
+    click.echo("95 % intervals of the relative figures, by a bootstrap over people:")
+    click.echo(", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in figures["intervals"].items()))
+    means = figures["set"]
     click.echo(", ".join(f"{name} {value}" for name, value in means.items() if name != "offset_histogram"))
     click.echo("offset in frames: clips")
     for frames, count in means["offset_histogram"].items():
         click.echo(f"{frames:>4}: {count}")
 
 
-def _embed_cache(net: ICSyncNet, cache: Path, split: str) -> list[Embedded]:
-    from ..training.evaluate import embed_track, read_tracks
+def _embed_cache(net: ICSyncNet, cache: Path, split: str, half: Half | None) -> list[Embedded]:
+    from ..training.embed import embed_track, read_tracks
 
-    return [embed_track(net, track) for track in read_tracks(cache, split)]
+    return [embed_track(net, track) for track in read_tracks(cache, split, half=half)]
 
 
 def _embed_clips(net: ICSyncNet, folder: Path, listing: Path | None, detector_name: str) -> list[Embedded]:
@@ -185,7 +198,7 @@ def _repair(cache: Path, weights: Path | None, trusted: tuple[str, ...]) -> None
     """Measure the training clips' own delays, store them in the cache and print what changed, by source."""
     from ..syncnet.checkpoint import load_model
     from ..syncnet.torch_backend import pick_device
-    from ..training.evaluate import embed_track, read_tracks, score_track
+    from ..training.embed import embed_track, read_tracks, score_track
     from ..training.repair import SECONDS, count_changes, read_delays, repair_delays, write_delays
 
     net = load_model(weights, pick_device())

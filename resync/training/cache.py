@@ -28,7 +28,8 @@ class Entry:
     """One face track of the cache; the fields are the keys of a line of the index.
 
     start, frames: first frame and length of the track, in frames of 25 fps from the start of the clip;
-    delay_ms: how late the clip's audio is according to the index, None if unknown.
+    delay_ms: how late the clip's audio is according to the index, None if unknown. The rest are conditions, None if unknown:
+    face_px: mean height of the face in px; yaw and background_db: see conditions.py; fps: frame rate of the clip.
     """
 
     name: str
@@ -39,6 +40,11 @@ class Entry:
     start: int
     frames: int
     delay_ms: float | None
+    face_px: float | None = None
+    yaw: float | None = None
+    background_db: float | None = None
+    fps: float | None = None
+    language: str | None = None
 
 
 def wide_crop(config: CropConfig) -> CropConfig:

@@ -17,7 +17,7 @@ from ..errors import DataError
 from ..sync.certainty import certainty, uncertainty
 from ..sync.curve import Scores, find_peak, log_odds, probability_curve
 from ..syncnet.model import ICSyncNet
-from .evaluate import Embedded, curve_peak, reference_delay, score_track, split_segments
+from .embed import Embedded, curve_peak, reference_delay, score_track, split_segments
 from .joined import FOLDS
 from .peaks import NO_CLIPS, PeakSamples, collect_peaks
 from .people import person_numbers

@@ -22,7 +22,7 @@ from ..syncnet.mel import log_mel
 from ..syncnet.model import ICSyncNet
 from ..syncnet.torch_backend import embed_audio, embed_mouths
 from .cache import Entry
-from .evaluate import Embedded
+from .embed import Embedded
 
 # Where LRS2 (mvlrs_v1/main and mvlrs_v1/pretrain) and LRS3 (pretrain, trainval, test) keep the clips of their lists.
 DATASET_FOLDERS = ("", "main", "mvlrs_v1/main", "test", "trainval", "pretrain", "mvlrs_v1/pretrain")
@@ -30,24 +30,29 @@ DATASET_FOLDERS = ("", "main", "mvlrs_v1/main", "test", "trainval", "pretrain", 
 
 @dataclass(frozen=True)
 class Clip:
-    """One decoded clip. gray_images: its frames; mels: float32 [m, bands] of the whole audio; start: index of the first frame at 25 fps."""
+    """One decoded clip.
+
+    gray_images: its frames at 25 fps; mels: float32 [m, bands] of the whole audio; start: index of the first frame; fps: of the file.
+    """
 
     tracks: list[FaceTrack]
     gray_images: list[GrayImage]
     mels: np.ndarray
     start: int
+    fps: float | None = None
 
 
 def read_clip(path: Path, detector: Detector, faces: FaceConfig = FaceConfig(), mel: MelConfig = MelConfig()) -> Clip:
     """Decode a clip and track its faces. Raises MediaError, also if there is no face."""
-    require_video_and_audio(probe(path))
+    info = probe(path)
+    require_video_and_audio(info)
     frames = list(read_frames(path, nearest=True))
     scan = detect_faces((f.image for f in frames), detector, faces)
     tracks = link_tracks(scan, faces)
     if not tracks:
         raise MediaError(f"{path}: no face detected; give a clip that shows the speaker's face")
     mels = log_mel(read_audio(path, start_s=mean_frame_lag(frames)), mel)
-    return Clip(tracks, scan.gray_images, mels, frames[0].index)
+    return Clip(tracks, scan.gray_images, mels, frames[0].index, info.video.fps if info.video else None)
 
 
 def embed_clip(net: ICSyncNet, path: Path, clip: Clip) -> Embedded:

@@ -10,7 +10,7 @@ import numpy as np
 from ..config import HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES
 from ..sync.curve import JoinedScores, Scores
 from ..syncnet.model import ICSyncNet
-from .evaluate import Embedded, score_windows
+from .embed import Embedded, score_windows
 
 FOLDS = 5  # groups of people for cross-validation
 LAYOUTS = ((3, 1), (3, 2), (6, 2), (6, 4), (12, 3), (12, 8), (50, 1), (50, 10))  # segments and people

@@ -16,7 +16,7 @@ from ..errors import DataError
 from ..sync.certainty import certainty, features
 from ..sync.curve import AnyScores, Scores, delay_grid, find_peak, probability_curve
 from ..syncnet.model import ICSyncNet
-from .evaluate import Embedded, reference_delay, score_track, score_windows
+from .embed import Embedded, reference_delay, score_track, score_windows
 from .joined import Voice, joined_videos
 from .people import person_numbers
 

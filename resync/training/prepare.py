@@ -22,6 +22,7 @@ from ..faces.crops import mouth_crops
 from ..faces.detect import Detector, make_detector
 from .cache import INDEX_NAME, Entry, read_index, wide_crop, write_crops, write_mels
 from .clips import find_clips, read_clip
+from .conditions import background_level, face_yaw
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def prepare_cache(
 ) -> list[Entry]:
     """Fill the folder `cache` from the clips below `clips`; returns all entries of its index.
 
-    index: tab-separated, with columns file, split, source, speaker and optionally suspected_delay_ms. Without it every
+    index: tab-separated, with columns file, split, source, speaker and optionally suspected_delay_ms and language. Without it every
     clip is `train`, its folder names the speaker, and it counts as in sync. Clips already in the cache are
     skipped, so an interrupted run can be resumed. jobs: worker processes, by default one per core.
     progress: called after each clip with the clips done, their total, and why the clip was left out ("" if it was not).
@@ -178,6 +179,11 @@ def _prepare_clip(settings: _Settings, row: dict[str, str], name: str) -> tuple[
             start=clip.start + track.start,
             frames=len(track.landmarks),
             delay_ms=float(delay) if delay else None,
+            face_px=round(track.size, 1),
+            yaw=round(face_yaw(track.landmarks), 3),
+            background_db=round(background_level(clip.mels), 1),
+            fps=round(clip.fps, 3) if clip.fps else None,
+            language=row.get("language") or None,
         )
         write_crops(settings.cache / "crops" / f"{entry.name}.mkv", mouth_crops(clip.gray_images, track, wide_crop(settings.crop)))
         write_mels(settings.cache / "mels" / f"{entry.name}.npy", clip.mels)

@@ -19,10 +19,11 @@ from ..errors import DataError
 from ..syncnet.checkpoint import load_model, save_model
 from ..syncnet.dimensions import Dimensions
 from ..syncnet.model import ICSyncNet
+from .accuracy import accuracy_table, tally_tracks
 from .augment import Augment, augment_audio, view_crops
 from .cache import relative_crop_side
 from .dataset import TrackDataset, draw_batch, stack_windows
-from .evaluate import accuracy_table, embed_track, read_tracks
+from .embed import embed_track, read_tracks
 from .losses import batch_weights, bbce
 from .ranks import Rank
 from .repair import read_delays
@@ -201,7 +202,7 @@ class Trainer:
 
     def _validate(self, report: Callable[[str], None]) -> None:
         tracks = read_tracks(self.cache, "val", VALIDATION_S, "choose")
-        table = accuracy_table(self.average_net, [embed_track(self.average_net, track) for track in tracks])
+        table = accuracy_table(tally_tracks(self.average_net, [embed_track(self.average_net, track) for track in tracks]))
         row = table["all"]
         # Whole clips saturate; windows and short segments still differ between networks that get all whole clips right.
         score = sum(row[key] or 0 for key in ("frames_5", "frames_15", "piece_2s")) / 3

@@ -16,7 +16,7 @@ from resync.media.audio import read_audio
 from resync.media.video import read_frames
 from resync.syncnet.mel import log_mel
 from resync.training.cache import MARGIN, read_crops, read_index, read_mels, wide_crop, write_crops
-from resync.training.evaluate import center_crops
+from resync.training.embed import center_crops
 
 
 def test_shapes_and_types(cache):

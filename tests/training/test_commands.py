@@ -40,7 +40,10 @@ def test_train_and_evaluate(cache, tmp_path, resync):
     code, text = resync(*evaluate, "--json")
     result = json.loads(text)
     assert code == 0 and result["relative"]["all"]["clips"] == result["plain"]["all"]["clips"] == 1 == len(result["clips"])
-    assert set(result) == {"relative", "plain", "set", "clips"}
+    assert set(result) == {"relative", "conditions", "plain", "intervals", "set", "clips"}
+    assert "frontal" in result["conditions"] and result["conditions"]["all"] == result["relative"]["all"]
+    assert json.loads(resync(*evaluate, "--half", "choose", "--json")[1])["relative"]["all"]["clips"] == 1
+    assert resync(*evaluate, "--half", "report", "--json")[0] == 0, "one person is in one half only"
     code, text = resync(*evaluate)
     assert code == 0 and text.startswith("relative:") and "plain:" in text and "synth" in text and "offscreen_ratio" in text
     calibrated = tmp_path / "calibrated.safetensors"

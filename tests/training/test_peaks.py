@@ -10,7 +10,7 @@ from resync.config import DecisionRule
 from resync.errors import DataError
 from resync.sync.curve import delay_grid
 from resync.training import joined
-from resync.training.evaluate import curve_peak
+from resync.training.embed import curve_peak
 from resync.training.joined import Voice, joined_videos, people_groups
 from resync.training.peaks import collect_peaks, find_voice
 

@@ -25,6 +25,11 @@ def test_entries_have_the_fields_of_the_index(cache):
     ]
 
 
+def test_entries_have_the_conditions_of_the_recording(cache):
+    for entry in read_index(cache):
+        assert 60 < entry.face_px < 224 and entry.yaw < 0.15 and entry.background_db > 10 and entry.fps == 25 and entry.language is None
+
+
 def test_resume_skips_cached_clips_and_reports_progress(clips, cache, tmp_path):
     class Interrupted(Exception):
         pass

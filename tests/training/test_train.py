@@ -36,7 +36,7 @@ def test_fields_of_the_log_and_the_checkpoint(cache, tmp_path, monkeypatch):
     trainer = Trainer(cache, tmp_path, short_recipe(4), dimensions=TINY, rank=SINGLE)
     trainer.run(lines.append)
     start, step, check = log_rows(tmp_path)
-    assert set(start) == {"step", "minutes", "recipe", "tracks", "device", "devices"}
+    assert set(start) == {"step", "minutes", "recipe", "tracks", "device", "devices", "bfloat16"}
     assert set(step) == {"step", "minutes", "loss", "rate", "scale", "bias"} and step["step"] == 3
     assert set(check) == {"step", "minutes", "validation", "figure", "best"}
     assert len(lines) == 2, "one line for the steps, one for the validation"
