@@ -26,6 +26,7 @@ Importing this package is cheap: everything else is loaded at first use.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from .errors import (
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from .media.source import from_arrays
     from .remux.paths import Overwrite
     from .report.result import Report
+
+# ONNX Runtime from 1.29 on reports its use to its makers over the network, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.3.0"
 __all__ = [

@@ -6,6 +6,7 @@ thin helpers for a single file.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,6 +22,7 @@ from .media.source import AudioSource, VideoSource, open_source
 from .parallel import threads_per_stage
 from .remux.apply import Remuxed, add_recording, shift_audio
 from .remux.correction import Correction, Corrections
+from .remux.distinct import require_distinct
 from .remux.export import check_audio_output, exported_audio
 from .remux.paths import Overwrite, check_output
 from .report.plot import check_plot, written_plot
@@ -35,6 +37,8 @@ from .syncnet.checkpoint import default_weights_path, sha256_of
 
 StrPath: TypeAlias = str | Path
 ProgressCallback: TypeAlias = Callable[[Progress], None]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,32 @@ class Analyzer:
                 raise MediaError(f"{source.info.path}: an open source has its audio already; give a file to use the recording {audio} with")
             return source
         video = open_source(source, self.config, needs_audio=audio is None)
-        return video if audio is None else replace(video, audio=locate_recording(audio, video.info, self.config.media.audio_track - 1))
+        logger.info("%s: %s", source, video.info.summary())
+        if audio is None:
+            return video
+        located = locate_recording(audio, video.info, self.config.media.audio_track - 1)
+        logger.info("%s: %s starts at %+.2f s", source, audio, located.start_s)
+        return replace(video, audio=located)
 
-    def examine(self, source: StrPath | VideoSource, *, audio: StrPath | None = None, progress: ProgressCallback | None = None) -> Analysis:
+    def examine(
+        self,
+        source: StrPath | VideoSource,
+        *,
+        audio: StrPath | None = None,
+        all_tracks: bool = False,
+        plot: StrPath | None = None,
+        overwrite: Overwrite | bool = Overwrite.NEVER,
+        progress: ProgressCallback | None = None,
+    ) -> Analysis:
         """Measure a video and keep the evidence for plots and previews. Arguments as in `analyze`."""
+        _require_own_tracks(audio, all_tracks)
         video = self.open(source, audio)
-        return self._examine(video, [video.audio], progress)[0]
+        if plot is not None:
+            for used in {video.info.path, video.audio.path}:  # before the long work, not after it
+                check_plot(used, plot, overwrite)
+        analysis, _ = self._main_and_tracks(video, all_tracks, progress)
+        with _plot(analysis, plot, overwrite):
+            return analysis
 
     def examine_tracks(self, source: StrPath | VideoSource, *, progress: ProgressCallback | None = None) -> list[Analysis]:
         """Measure a video against each of its audio tracks, and keep the evidence. The video is decoded once."""
@@ -124,22 +148,13 @@ class Analyzer:
         video's own audio; its delay is the one it would have if both files started together. all_tracks: measure every audio track
         (`Report.tracks`). plot: also write a plot (.png, .svg or .pdf). Raises OutputError for the plot.
         """
-        _require_own_tracks(audio, all_tracks)
-        video = self.open(source, audio)
-        if plot is not None:
-            for used in {video.info.path, video.audio.path}:  # before the long work, not after it
-                check_plot(used, plot, overwrite)
-        analysis, _ = self._main_and_tracks(video, None, all_tracks, progress)
-        with _plot(analysis, plot, overwrite):
-            return analysis.report
+        return self.examine(source, audio=audio, all_tracks=all_tracks, plot=plot, overwrite=overwrite, progress=progress).report
 
-    def _main_and_tracks(
-        self, source: StrPath | VideoSource, audio: StrPath | None, all_tracks: bool, progress: ProgressCallback | None
-    ) -> tuple[Analysis, list[Report]]:
+    def _main_and_tracks(self, video: VideoSource, all_tracks: bool, progress: ProgressCallback | None) -> tuple[Analysis, list[Report]]:
         """The analysis of the chosen audio track, and the reports of all tracks: none unless all_tracks."""
         if not all_tracks:
-            return self.examine(source, audio=audio, progress=progress), []
-        analyses = self.examine_tracks(source, progress=progress)
+            return self._examine(video, [video.audio], progress)[0], []
+        analyses = self.examine_tracks(video, progress=progress)
         reports = [analysis.report for analysis in analyses]
         report, evidence = analyses[self.config.media.audio_track - 1]
         return Analysis(report.with_tracks(reports), evidence), reports
@@ -151,21 +166,25 @@ class Analyzer:
         options: FixOptions = FixOptions(),
         *,
         audio: StrPath | None = None,
+        overwrite: Overwrite | bool | None = None,
         progress: ProgressCallback | None = None,
     ) -> tuple[Report, Remuxed | None]:
         """Measure `source` and write it to `target` with its audio in sync; the input is never changed.
 
-        audio: an external recording to use: it becomes the first audio track of `target`. Returns the report and what was written,
-        None where there is no answer to act on (then nothing is written). Raises OutputError and RemuxError; then no output is left behind.
+        audio: an external recording to use: it becomes the first audio track of `target`. overwrite: what `options` say about it, for
+        `target` alone. Returns the report and what was written, None where there is no answer to act on (then nothing is written).
+        Raises OutputError and RemuxError; then no output is left behind.
         """
+        overwrite = options.overwrite if overwrite is None else overwrite
+        require_distinct(path for path in (target, options.export, options.plot) if path is not None)
         _require_own_tracks(audio, options.each_track)
         for used in [source] if audio is None else [source, audio]:  # before the long work, not after it
-            check_output(used, target, options.overwrite)
+            check_output(used, target, overwrite)
             if options.export is not None:
                 check_audio_output(used, options.export, options.overwrite)
             if options.plot is not None:
                 check_plot(used, options.plot, options.overwrite)
-        (report, evidence), tracks = self._main_and_tracks(source, audio, options.each_track, progress)
+        (report, evidence), tracks = self._main_and_tracks(self.open(source, audio), options.each_track, progress)
         report = report.force(self.config.decide).with_tracks(tracks) if options.force else report
         correction = report.correction(options.fix_drift, options.fix_jumps)
         with _plot(Analysis(report, evidence), options.plot, options.overwrite):
@@ -173,7 +192,7 @@ class Analyzer:
                 return report, None
             own = [track.correction(options.fix_drift, options.fix_jumps) or correction for track in tracks]
             with _export(evidence, correction, options):
-                return report, _apply(source, target, own or correction, options, audio)
+                return report, _apply(source, target, own or correction, replace(options, overwrite=overwrite), audio)
 
     def preview(
         self,
@@ -200,7 +219,7 @@ class Analyzer:
         if not analysis.report.decided:
             return analysis.report, None
         start_s = strongest_start(analysis, seconds) if start_s is None else start_s
-        return analysis.report, render_preview(analysis, Path(target), start_s, seconds)
+        return analysis.report, render_preview(analysis, target, start_s, seconds, overwrite)
 
 
 def analyze(source: StrPath | VideoSource, config: Config = Config(), **options) -> Report:
@@ -216,12 +235,15 @@ def fix(
 
 
 def _load_engine(config: Config) -> Engine:
-    threads = threads_per_stage()
+    began, threads = time.monotonic(), threads_per_stage()
     faces = config.faces if config.faces.threads else replace(config.faces, threads=threads)
     detector = make_detector(faces.detector, faces)
     path = Path(config.weights) if config.weights else default_weights_path()
     backend = load_backend(path, config.device, threads)
-    return Engine(detector, backend, f"{path.name}:{sha256_of(path)[:12]}")
+    engine = Engine(detector, backend, f"{path.name}:{sha256_of(path)[:12]}")
+    loaded = (detector.name, engine.weights, backend.device, time.monotonic() - began)
+    logger.info("detector %s and network %s loaded on %s in %.2f s", *loaded)
+    return engine
 
 
 def _require_own_tracks(audio: StrPath | None, all_tracks: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+ANALYSIS = 1  # version of the analysis: raised when a file may get another result, so that cached ones are not reused
 # Derived constants of the analysis clock. The grids divide exactly.
 FPS = 25  # analysis frames per second
 SAMPLE_RATE = 16_000  # Hz, mono
@@ -145,6 +146,26 @@ class PreviewConfig:
     """What `resync preview` shows."""
 
     seconds: float = 6.0  # of video in each half
+
+
+@dataclass(frozen=True)
+class LiveConfig:
+    """How a stream is watched."""
+
+    step_s: float = 2.0  # of video that is embedded at once; after each, there is an estimate
+    window_s: float = 10.0  # of video that an estimate rests on
+    every_s: float = 10.0  # between two estimates that are printed
+    ranges_s: tuple[float, ...] = (1.0, 3.0)  # of delays, where CurveConfig.range_s is None; all audio up to there is waited for
+    max_frames_ahead: int = 50  # decoded frames that wait for the face detector
+    timeout_s: float = 10.0  # without data, after which a stream counts as lost
+    pulled_timeout_s: float = 30.0  # the same over HTTP, where segments come at intervals, and for a file, which is complete then
+    max_behind_s: float = 30.0  # for which the analysis of such an input may lag before frames are dropped; for others not at all
+    first_retry_s: float = 1.0  # before a stream is opened again, doubled each time
+    max_retry_s: float = 30.0
+    min_certainty: float = 0.8  # of an estimate that an alarm may rest on
+    confirm_s: float = 6.0  # from the first estimate beyond the limits to the alarm, with all estimates in between agreeing
+    agree_s: float = 0.06  # between an estimate and the next one
+    margin_s: float = 0.01  # within the limits by which an alarm is cleared
 
 
 @dataclass(frozen=True)

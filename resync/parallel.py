@@ -7,14 +7,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
-from threading import Event, Thread
-from typing import TypeVar
+from threading import Event, Thread, local
+from typing import Any, TypeAlias, TypeVar
 
 Item = TypeVar("Item")
+_Entry: TypeAlias = tuple[Any, BaseException | None, bool]  # item, error, whether it is the end
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _MAX_THREADS = 4  # per network; these are small and do not scale further
-_POLL_S = 0.1  # how often a blocked producer checks whether it was cancelled
+_POLL_S = 0.1  # how often a blocked stage checks whether it was cancelled
+
+_stage = local()  # cancelled: in the thread of a stage, the event that ends it
+
+
+class Cancelled(BaseException):
+    """Ends the work of a stage whose consumer has ended."""
+
+
+@contextmanager
+def cancelled_by(event: Event) -> Iterator[None]:
+    """Make the body, in this thread, a stage that ends with Cancelled soon after the event is set."""
+    outer, _stage.cancelled = getattr(_stage, "cancelled", None), event
+    try:
+        yield
+    finally:
+        _stage.cancelled = outer
+
+
+def raise_if_cancelled() -> None:
+    """Raise Cancelled in a stage whose consumer has ended, for loops that may run long without an item; no effect elsewhere."""
+    cancelled: Event | None = getattr(_stage, "cancelled", None)
+    if cancelled is not None and cancelled.is_set():
+        raise Cancelled
 
 
 def available_cores() -> int:
@@ -33,9 +58,9 @@ def prefetch(items: Iterable[Item], max_ahead: int) -> Generator[Item, None, Non
     """Yield `items` in order, produced by a thread that buffers up to `max_ahead` of them.
 
     An exception raised by `items` is raised here, after the items before it. Close the generator if you do not
-    exhaust it: that ends the thread and closes `items` if it is a generator.
+    exhaust it: that ends the thread and closes `items` if it is a generator. A stage within a stage ends with the outer one.
     """
-    buffer: Queue[tuple[Item | None, BaseException | None, bool]] = Queue(max_ahead)  # item, error, is the end
+    buffer: Queue[_Entry] = Queue(max_ahead)
     cancelled = Event()
 
     def put(item: Item | None, error: BaseException | None, end: bool) -> bool:
@@ -51,10 +76,11 @@ def prefetch(items: Iterable[Item], max_ahead: int) -> Generator[Item, None, Non
     def produce() -> None:
         source: Iterator[Item] = iter(items)
         try:
-            for item in source:
-                if not put(item, None, False):
-                    return
-            put(None, None, True)
+            with cancelled_by(cancelled):
+                for item in source:
+                    if not put(item, None, False):
+                        return
+                put(None, None, True)
         except BaseException as error:  # SystemExit, too, belongs to the consumer
             put(None, error, True)
         finally:
@@ -65,12 +91,12 @@ def prefetch(items: Iterable[Item], max_ahead: int) -> Generator[Item, None, Non
     thread.start()
     try:
         while True:
-            item, error, end = buffer.get()
+            item, error, end = _next(buffer)
             if error is not None:
                 raise error
             if end:
                 return
-            yield item  # type: ignore[misc]  # None only at the end
+            yield item
     finally:
         cancelled.set()
         while thread.is_alive():
@@ -78,3 +104,12 @@ def prefetch(items: Iterable[Item], max_ahead: int) -> Generator[Item, None, Non
                 buffer.get_nowait()  # the producer may be waiting for room
             except Empty:
                 thread.join(_POLL_S)
+
+
+def _next(buffer: Queue[_Entry]) -> _Entry:
+    """The next entry of a buffer, once there is one. Raises Cancelled if the stage that waits for it is not needed any more."""
+    while getattr(_stage, "cancelled", None) is not None:
+        raise_if_cancelled()
+        with suppress(Empty):
+            return buffer.get(timeout=_POLL_S)
+    return buffer.get()

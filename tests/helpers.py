@@ -15,7 +15,7 @@ from resync.media.probe import AudioInfo, MediaInfo, VideoInfo
 from resync.remux.ffmpeg import ffmpeg_exe
 from resync.report.result import JumpResult, PieceResult, Report
 from resync.sync.decide import SegmentResult
-from resync.sync.speakers import FaceResult
+from resync.sync.speakers import FaceBoxes, FaceResult
 
 
 def ffmpeg(*args, stdin: bytes | None = None) -> bytes:
@@ -110,12 +110,17 @@ REPORT_KEYS = [
     "analysed_s",
     "duration_s",
     "fps",
+    "width",
+    "height",
     "detector",
     "device",
     "weights",
     "elapsed_s",
+    "timecode",
+    "video_start_s",
 ]
 
+BOXES = FaceBoxes(np.array([0.0, 15.96]), np.array([[0.3, 0.2, 0.7, 0.84], [0.32, 0.2, 0.68, 0.84]], np.float32))
 LATE = Report(
     file="a b.mp4",
     audio=None,
@@ -138,12 +143,14 @@ LATE = Report(
     jumps=(),
     reasons=(),
     segments=(SegmentResult(0.0, 8.004, 0.12, 0.87654), SegmentResult(8.0, 16.0, None, None)),
-    faces=(FaceResult(0.0, 15.96, (0.31, 0.2, 0.69, 0.84), 0.121, 0.91, 0.75, ((0.0, 5.0), (7.0, 12.0))),),
+    faces=(FaceResult(0.0, 15.96, (0.31, 0.2, 0.69, 0.84), 0.121, 0.91, 0.75, ((0.0, 5.0), (7.0, 12.0)), 0.98, 0.019, BOXES),),
     tracks=(),
     range_ms=1000.0,
     analysed_s=16.0,
     duration_s=16.2,
     fps=25.0,
+    width=640,
+    height=480,
     detector="centerface",
     device="cpu",
     weights="net:0123",

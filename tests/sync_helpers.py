@@ -19,6 +19,7 @@ from resync.sync.activity import loudness_db
 from resync.sync.curve import Scores
 from resync.sync.decide import Decision, decide
 from resync.sync.scoring import Engine
+from resync.sync.speakers import FaceBoxes
 from resync.syncnet.dimensions import Dimensions
 
 # A rule of its own: what these tests say must not depend on the latest fit.
@@ -61,6 +62,11 @@ def sampled(delay_s, count=10, every_s=60.0, **options) -> list[Scores]:
 def judge(*segments: Scores, config=DecideConfig(rule=RULE), **options) -> Decision:
     """The decision on these segments, by the rule of the tests."""
     return decide(Scores.join(segments), segments, config, **options)
+
+
+def still(box, start_s=0.0, end_s=8.0) -> FaceBoxes:
+    """The boxes of a face that does not move: (left, top, right, bottom) as shares of the frame."""
+    return FaceBoxes(np.array([start_s, end_s]), np.array([box, box], np.float32))
 
 
 # --- a video in memory -----------------------------------------------------------------------------

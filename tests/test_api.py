@@ -92,7 +92,7 @@ def test_outputs_are_checked_before_the_analysis(analyzer, delayed_clip, tmp_pat
     def examine(*args, **options):
         pytest.fail("analysed")
 
-    monkeypatch.setattr(Analyzer, "examine", examine)
+    monkeypatch.setattr(Analyzer, "_examine", examine)
     source, there = delayed_clip(0), tmp_path / "there.mp4"
     there.write_bytes(b"mine")
     for target, options in (

@@ -1,5 +1,6 @@
 """What is installed is complete, the package is cheap to import, and the Python examples of the documentation run."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,8 +9,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from helpers import LATE
 
 from resync import Analyzer
+from resync.report.face_table import face_table
+from resync.report.html.page import SCRIPTS
+from resync.report.result import Outcome
 from resync.syncnet.checkpoint import checksum_path, default_weights_path, verify_checksum
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,6 +25,9 @@ DATA = (
     "resync/py.typed",
     "resync/demo/portrait.png",
     "resync/demo/portrait.txt",
+    "resync/report/html/template.html",
+    "resync/report/html/style.css",
+    *(f"resync/report/html/{name}" for name in SCRIPTS),
 )
 needs_checkout = pytest.mark.skipif(not (ROOT / "setup.cfg").exists(), reason="not a checkout")
 
@@ -72,6 +80,13 @@ def test_importing_resync_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+def test_onnx_runtime_leaves_no_session_file_of_its_telemetry(tmp_path):
+    code = "import resync.faces.centerface, onnxruntime"
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    subprocess.run([sys.executable, "-c", code], env=environment | {"TMPDIR": str(tmp_path)}, check=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_public_names_exist():
     import resync
 
@@ -87,9 +102,13 @@ def test_documentation_has_python_examples():
 
 @pytest.mark.parametrize("code", list(python_examples()))
 def test_python_example_runs(code, delayed_clip, tmp_path, monkeypatch):
-    """In a folder that holds in.mp4, whose audio is late."""
+    """In a folder that holds in.mp4, whose audio is late, and a table of faces where one is read."""
     (tmp_path / "in.mp4").write_bytes(delayed_clip(200).read_bytes())
     monkeypatch.chdir(tmp_path)
+    if "faces.parquet" in code:
+        pytest.importorskip("pyarrow")
+        with face_table(Path("faces.parquet")) as add:
+            add(Outcome(LATE.file, LATE))
     exec(compile(code, "example", "exec"), {"__name__": "__main__"})
     if (tmp_path / "out.mp4").exists():
         assert abs(Analyzer().analyze("out.mp4").audio_delay_ms) < 40

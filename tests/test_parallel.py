@@ -2,11 +2,12 @@
 
 import os
 import threading
+import time
 from contextlib import closing
 
 import pytest
 
-from resync.parallel import available_cores, prefetch, threads_per_stage
+from resync.parallel import available_cores, prefetch, raise_if_cancelled, threads_per_stage
 
 TIMEOUT_S = 60.0  # only a failing test waits this long
 GRACE_S = 0.2  # how long a test waits for what must not happen
@@ -187,3 +188,39 @@ def test_without_affinity_all_cores_are_available(monkeypatch, set_affinity, cpu
 def test_a_stage_gets_half_of_the_cores_up_to_four(set_affinity, cores, threads):
     set_affinity(cores)
     assert threads_per_stage() == threads
+
+
+def test_a_stage_within_a_stage_ends_with_the_outer_one():
+    """It does not finish the item of the outer stage, which nobody wants any more."""
+
+    def slowly():
+        for n in range(1000):
+            time.sleep(0.02)
+            yield n
+
+    def gathered():
+        yield 0
+        with closing(prefetch(slowly(), 4)) as items:
+            yield sum(items)
+
+    outer = prefetch(gathered(), 1)
+    assert next(outer) == 0
+    began = time.monotonic()
+    outer.close()
+    assert time.monotonic() - began < 5
+    assert not [thread for thread in threading.enumerate() if thread.name == "resync-prefetch"]
+
+
+def test_a_loop_without_items_ends_with_its_consumer():
+    def searching():
+        yield 0
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            raise_if_cancelled()
+
+    stage = prefetch(searching(), 1)
+    assert next(stage) == 0
+    began = time.monotonic()
+    stage.close()
+    assert time.monotonic() - began < 5
+    raise_if_cancelled()  # in the consumer it has no effect

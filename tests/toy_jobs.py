@@ -3,6 +3,7 @@
 import atexit
 import os
 import signal
+import subprocess
 import time
 from importlib import import_module
 from pathlib import Path
@@ -71,6 +72,21 @@ class NotInstalled:
 def sleep_after_the_first(job, on_progress):
     if job.number:
         time.sleep(600)
+    return job.number
+
+
+def hang_in_the_second(job, on_progress):
+    """Job 1 hangs in native code, deaf to signals but for SIGKILL, with a program that it started."""
+    if job.number == 1:
+        program = subprocess.Popen(["sleep", "600"])
+        (job.folder / "program").write_text(str(program.pid))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        time.sleep(600)
+    return job.number
+
+
+def half_a_second(job, on_progress):
+    time.sleep(0.5)
     return job.number
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ..config import MEDIA_SUFFIXES
 from ..errors import MediaError, OutputError
+from ..remux.distinct import OutputNames
 
 OWN_SUFFIX = ".resync"  # before the file type, in the names of outputs written with -o
 
@@ -62,17 +63,22 @@ def _in_folder(top: Path, recursive: bool) -> Iterator[Input]:
                 yield file
 
 
-def output_paths(inputs: Iterable[Input], folder: Path) -> list[tuple[Path, Path]]:
-    """(input, output) for each input; outputs lie in `folder` as the inputs lie in theirs.
+def own_name(path: Path) -> str:
+    """The name of the output of `fix -o`."""
+    return f"{path.stem}{OWN_SUFFIX}{path.suffix}"
+
+
+def output_paths(inputs: Iterable[Input], folder: Path, name: Callable[[Path], str] = own_name) -> list[tuple[Path, Path]]:
+    """(input, output) for each input; outputs lie in `folder` as the inputs lie in theirs. name: the name of an input's output.
 
     Raises OutputError where two inputs would be written to one output.
     """
     pairs: list[tuple[Path, Path]] = []
-    taken: dict[str, Path] = {}
+    names, sources = OutputNames(), dict[Path, Path]()
     for path, relative in inputs:
-        target = folder / relative.with_name(f"{relative.stem}{OWN_SUFFIX}{relative.suffix}")
-        other = taken.setdefault(os.path.normcase(os.path.abspath(target)), path)
-        if other is not path:
-            raise OutputError(f"{target}: both {other} and {path} would be written there; fix them into different folders")
+        target = folder / relative.with_name(name(relative))
+        if same := names.add(target):
+            raise OutputError(f"{target}: both {sources[same]} and {path} would be written there; name different folders for them")
+        sources[target] = path
         pairs.append((path, target))
     return pairs

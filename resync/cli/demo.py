@@ -23,7 +23,7 @@ from .options import FILE, GroupedCommand, finite, option
     metavar="N",
     help="Audio delay of the clip.",
 )
-@option("--seed", type=int, default=1, show_default=True, metavar="N", help="Another seed is another voice.")
+@option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True, metavar="N", help="Another seed is another voice.")
 @option("--seconds", type=click.FloatRange(2, 60), default=6.0, show_default=True, callback=finite, metavar="S", help="Length of the clip.")
 @option("-q", "--quiet", is_flag=True, help="No messages.")
 def demo(folder: Path, delay_ms: float, seed: int, seconds: float, quiet: bool) -> None:

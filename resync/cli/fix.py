@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .output import OutputOptions
 
 
+DAY_MS = 86_400_000  # no shift is larger
+
+
 @click.command(cls=GroupedCommand, short_help="Write a copy of a file with its audio in sync.")
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="IN OUT | IN... -o DIR")
 @option("-o", "--output-dir", type=FILE, metavar="DIR", help="Write {name}.resync{ext} of every IN into DIR.")
@@ -79,7 +82,13 @@ def fix(
 @click.argument("source", type=FILE, metavar="IN")
 @click.argument("target", type=FILE, metavar="OUT")
 @option(
-    "--ms", "shift_ms", type=float, required=True, callback=finite, metavar="N", help="Shift the audio N ms later (earlier if negative)."
+    "--ms",
+    "shift_ms",
+    type=click.FloatRange(-DAY_MS, DAY_MS),
+    required=True,
+    callback=finite,
+    metavar="N",
+    help="Shift the audio N ms later (earlier if negative).",
 )
 @overwrite_options
 @reencode_option

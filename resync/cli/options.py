@@ -8,14 +8,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..config import Config, MediaConfig
 from ..errors import ResyncError
 
+if TYPE_CHECKING:
+    from ..report.limits import Limits
+
 FILE = click.Path(path_type=Path)
-GROUPS = OUTPUT, ANALYSIS, BATCH, OTHER = "Output", "Analysis", "Batch", "Other"
+GROUPS = OUTPUT, SELECTION, ANALYSIS, BATCH, OTHER = "Output", "Selection", "Analysis", "Batch", "Other"
 
 
 class GroupedOption(click.Option):
@@ -66,7 +70,8 @@ def option(*names, group: str = OUTPUT, **settings) -> Callable:
     return click.option(*names, cls=GroupedOption, group=group, **settings)
 
 
-def _apply(options: list[Callable], command: Callable) -> Callable:
+def apply(options: list[Callable], command: Callable) -> Callable:
+    """A command with these options, in their order."""
     for decorate in reversed(options):
         command = decorate(command)
     return command
@@ -81,13 +86,18 @@ def finite(context: click.Context, parameter: click.Parameter, value: float | No
 
 def analysis_options(command: Callable) -> Callable:
     """How a file is analysed; the command gets them as one `config`, and `audio`."""
+    words = "Analyse this recording instead of the video's own audio."
+    return option("--audio", type=FILE, metavar="FILE", group=ANALYSIS, help=words)(config_options(command))
+
+
+def config_options(command: Callable) -> Callable:
+    """How a file with its own audio is analysed; the command gets them as one `config`."""
 
     @wraps(command)
     def collected(range_s, detector, audio_track, exhaustive, device, weights, **given):
         return command(config=make_config(range_s, detector, audio_track, exhaustive, device, weights), **given)
 
     options = [
-        option("--audio", type=FILE, metavar="FILE", group=ANALYSIS, help="Analyse this recording instead of the video's own audio."),
         option("--audio-track", type=click.IntRange(1), default=MediaConfig.audio_track, show_default=True, metavar="N", group=ANALYSIS,
                help="Analyse the N-th audio track; `fix` shifts all of them."),
         option("--range", "range_s", type=click.FloatRange(0.1, 10), metavar="S", callback=finite, group=ANALYSIS,
@@ -99,18 +109,22 @@ def analysis_options(command: Callable) -> Callable:
                help="Device of the network: auto, cpu, cuda or cuda:N."),
         option("--weights", type=FILE, metavar="FILE", group=ANALYSIS, help="Use other weights than the packaged ones."),
     ]  # fmt: skip
-    return _apply(options, collected)
+    return apply(options, collected)
+
+
+def analysing_all(config: Config) -> Config:
+    """The settings, with all of a long video analysed instead of samples."""
+    return replace(config, sampling=replace(config.sampling, full_scan_s=math.inf))
 
 
 def make_config(range_s: float | None, detector: str, audio_track: int, exhaustive: bool, device: str, weights: Path | None) -> Config:
     """Settings of the library from the options of the command line."""
-    base = Config()
+    base = analysing_all(Config()) if exhaustive else Config()
     return replace(
         base,
         media=replace(base.media, audio_track=audio_track),
         curve=replace(base.curve, range_s=range_s),
         faces=replace(base.faces, detector=detector),
-        sampling=replace(base.sampling, full_scan_s=math.inf) if exhaustive else base.sampling,
         device=device,
         weights=str(weights) if weights else None,
     )
@@ -129,12 +143,37 @@ def overwrite_options(command: Callable) -> Callable:
         option("-y", "--overwrite", is_flag=True, help="Overwrite an existing output."),
         option("--overwrite-media", is_flag=True, help="Overwrite it even if it is a media file that resync did not write."),
     ]
-    return _apply(options, collected)
+    return apply(options, collected)
 
 
 def plot_options(command: Callable) -> Callable:
     """The plot that goes along with an analysis."""
     return option("--plot", type=FILE, metavar="FILE", help="Also plot the result (.png, .svg or .pdf).")(command)
+
+
+def parse_limits(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Limits, ...]:
+    """Each value as Limits, without repetitions."""
+    if not values:
+        return ()
+    from ..report import limits
+
+    try:
+        return tuple(dict.fromkeys(map(limits.parse_limits, values)))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def limits_option(command: Callable) -> Callable:
+    """What the delay is judged by; the command gets `limits`."""
+
+    def names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        from ..report.limits import STANDARDS
+
+        return [name for name in STANDARDS if name.startswith(incomplete)]
+
+    words = "Judge by r37, bt1359[-acceptability], atsc, film or EARLY:LATE ms; 4 if exceeded. Repeatable."
+    metavar = "NAME|EARLY:LATE"
+    return option("--limits", multiple=True, callback=parse_limits, shell_complete=names, metavar=metavar, help=words)(command)
 
 
 def reencode_option(command: Callable) -> Callable:
@@ -149,7 +188,7 @@ def print_options(command: Callable) -> Callable:
         option("--json", "as_json", is_flag=True, help="Print JSON instead of text."),
         option("-q", "--quiet", is_flag=True, help="No progress, no messages."),
     ]
-    return _apply(options, command)
+    return apply(options, command)
 
 
 def parse_shard(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -163,28 +202,48 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
     return None if value is None else (index, count)
 
 
-def batch_options(command: Callable) -> Callable:
-    """How many files are handled and how results are printed; the command gets `batch` and `output`."""
+def run_options(command: Callable) -> Callable:
+    """How many files are handled, and messages about them; the command gets `batch` and `output`."""
 
     @wraps(command)
-    def collected(recursive, jobs, shard, skip_done, dask, as_json, as_csv, quiet, **given):
+    def collected(recursive, jobs, timeout_s, shard, dask, quiet, verbose, log_file, **given):
         from ..batch.run import BatchOptions
         from .output import OutputOptions
 
-        if as_json and as_csv:
-            raise click.UsageError("give --json or --csv, not both")
-        batch = BatchOptions(recursive, jobs, shard, skip_done, dask)
-        return command(batch=batch, output=OutputOptions(as_json, as_csv, quiet), **given)
+        if quiet and verbose:
+            raise click.UsageError("give --quiet or --verbose, not both")
+        batch = BatchOptions(recursive, jobs, shard, dask=dask, timeout_s=timeout_s or math.inf)
+        return command(batch=batch, output=OutputOptions(quiet=quiet, verbose=verbose, log_file=log_file), **given)
 
     options = [
-        option("--json", "as_json", is_flag=True, help="Print one JSON object per line instead of text."),
-        option("--csv", "as_csv", is_flag=True, help="Print CSV with a header line instead of text."),
         option("-q", "--quiet", is_flag=True, help="No progress, no messages."),
+        option("-v", "--verbose", is_flag=True, help="Log what is done on stderr: stages, samples, ffmpeg commands, times."),
+        option("--log-file", type=FILE, metavar="FILE", help="Append that log to FILE."),
         option("-r", "--recursive", is_flag=True, group=BATCH, help="Include the subfolders of the given folders."),
         option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, metavar="N", group=BATCH,
                help="Process N files at a time."),
-        option("--skip-done", type=FILE, metavar="FILE", group=BATCH, help="Cache results in FILE and reuse those of unchanged files."),
+        option("--timeout", "timeout_s", type=click.FloatRange(1, 1e7), callback=finite, metavar="S", group=BATCH,
+               help="Give up a file after S seconds, and go on with the next.  [default: never]"),
         option("--shard", callback=parse_shard, metavar="I/N", group=BATCH, help="Process only shard I of N, for job arrays."),
         option("--dask", metavar="ADDRESS", group=BATCH, help="Run on a Dask cluster: its scheduler's address or file."),
     ]  # fmt: skip
-    return _apply(options, collected)
+    return apply(options, collected)
+
+
+def batch_options(command: Callable) -> Callable:
+    """The same, and how results are printed and cached."""
+
+    @wraps(command)
+    def collected(batch, output, skip_done, as_json, as_csv, timecode, **given):
+        if as_json and as_csv:
+            raise click.UsageError("give --json or --csv, not both")
+        batch, output = replace(batch, results=skip_done), replace(output, as_json=as_json, as_csv=as_csv, timecode=timecode)
+        return command(batch=batch, output=output, **given)
+
+    cache = option("--skip-done", type=FILE, metavar="FILE", group=BATCH, help="Cache results in FILE and reuse those of unchanged files.")
+    formats = [
+        option("--json", "as_json", is_flag=True, help="Print one JSON object per line instead of text."),
+        option("--csv", "as_csv", is_flag=True, help="Print CSV with a header line instead of text."),
+        option("--timecode", is_flag=True, help="Print times as timecode of the source, in JSON beside the seconds."),
+    ]
+    return apply(formats, run_options(cache(collected)))

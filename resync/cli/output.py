@@ -6,18 +6,22 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import click
 
+from ..batch.interfaces import EarlierOutcomes, JobT, OutcomeT, Runner
 from ..batch.jobs import Job, JobRunner
 from ..batch.run import BatchOptions, run_batch
 from ..report import table
+from ..report.limits import Limits, judge
 from ..report.result import Outcome
 from ..report.text import outcome_text
+from .logs import logged
 from .progress import ProgressBars
 
 SEVERITY = (0, 4, 3, 1)  # in a batch, the worst code is the exit code
@@ -35,12 +39,29 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """How the results of a batch are printed."""
+    """How the results of a batch are printed. limits: what they are judged by; timecode: print times as timecode, too.
+
+    verbose, log_file: where log messages go.
+    """
 
     as_json: bool = False
     as_csv: bool = False
     quiet: bool = False
     with_curve: bool = False
+    limits: tuple[Limits, ...] = ()
+    timecode: bool = False
+    verbose: bool = False
+    log_file: Path | None = None
+
+
+class Shown(NamedTuple):
+    """What is printed of one outcome: messages and an error on stderr, text on stdout; its kind, for the summary; its exit code."""
+
+    messages: Iterable[str]
+    error: str | None
+    text: str
+    kind: str
+    code: int
 
 
 class Printer(NamedTuple):
@@ -50,37 +71,75 @@ class Printer(NamedTuple):
     show: Callable[[Outcome], str]
 
 
-def print_batch(jobs: list[Job], runner: JobRunner, batch: BatchOptions, output: OutputOptions, code: Callable[[Outcome], int]) -> int:
-    """Run all jobs, print every outcome as it comes, then a summary; returns the worst exit code."""
-    began, worst, cached = time.monotonic(), 0, 0
-    kinds, printer = Counter[str](), _printer(len(jobs), output)
-    with ProgressBars(len(jobs), output.quiet) as bars:
+def print_batch(
+    jobs: list[Job],
+    runner: JobRunner,
+    batch: BatchOptions,
+    output: OutputOptions,
+    code: Callable[[Outcome], int],
+    collect: Iterable[Callable[[Outcome], Iterable[str] | None]] = (),
+) -> int:
+    """Run all jobs, print every outcome as it comes, then a summary; returns the worst exit code.
+
+    code: the exit code of one outcome. collect: called with each outcome, too; may return messages.
+    """
+    printer = _printer(len(jobs), output)
+
+    def show(outcome: Outcome) -> Shown:
+        outcome = replace(outcome, limits=judge(outcome.report, output.limits))
+        messages = [message for add in collect for message in add(outcome) or ()]
+        return Shown(messages, outcome.error, printer.show(outcome), table.outcome_kind(outcome), code(outcome))
+
+    return print_outcomes(jobs, runner, batch, output, show, printer.header)
+
+
+def print_outcomes(
+    jobs: list[JobT],
+    runner: Runner[JobT, OutcomeT],
+    batch: BatchOptions,
+    output: OutputOptions,
+    show: Callable[[OutcomeT], Shown],
+    header: str = "",
+    kinds: Iterable[str] = table.KINDS,
+    earlier: EarlierOutcomes[JobT, OutcomeT] | None = None,
+) -> int:
+    """Run all jobs, print what `show` makes of each outcome, then a summary; returns the worst exit code.
+
+    header: printed first, if any. kinds: all, in the order of the summary. earlier: see `run_batch`.
+    """
+    began, worst, cached, counts = time.monotonic(), 0, 0, Counter[str]()
+    with ProgressBars(len(jobs), output.quiet) as bars, logged(output.verbose, output.log_file, bars.echo):
         progress = lambda job, done: bars.update(job, job.source.name, done)  # noqa: E731
-        with closing(run_batch(jobs, runner, batch, progress)) as finished:
-            if printer.header:
-                bars.echo(printer.header)
+        with closing(run_batch(jobs, runner, batch, progress, earlier)) as finished:
+            if header:
+                bars.echo(header)
             for job, outcome, was_cached in finished:
                 bars.done(job)
-                if outcome.error:
-                    bars.echo(f"resync: {outcome.error}", err=True)
-                if text := printer.show(outcome):
-                    bars.echo(text)
-                kinds[table.outcome_kind(outcome)] += 1
+                shown = show(outcome)
+                for message in shown.messages:
+                    bars.echo(message, err=True)
+                if shown.error:
+                    bars.echo(f"resync: {shown.error}", err=True)
+                if shown.text:
+                    bars.echo(shown.text)
+                counts[shown.kind] += 1
                 cached += was_cached
-                worst = max(worst, code(outcome), key=SEVERITY.index)
+                worst = max(worst, shown.code, key=SEVERITY.index)
     if len(jobs) != 1 and not output.quiet:
-        click.echo(table.summary(kinds, cached, time.monotonic() - began), err=True)
+        click.echo(table.summary(counts, cached, time.monotonic() - began, kinds), err=True)
     return worst
 
 
 def _printer(count: int, output: OutputOptions) -> Printer:
     """JSON or CSV when asked for, the full report for a single file, else a table."""
     if output.as_json:
-        return Printer("", lambda outcome: outcome.to_json(output.with_curve))
+        return Printer("", lambda outcome: outcome.to_json(output.with_curve, output.timecode))
     if output.as_csv:
         return Printer(table.csv_row(table.COLUMNS), table.outcome_csv)
     if count == 1:
-        return Printer("", lambda outcome: "" if outcome.error else outcome_text(outcome))
+        return Printer("", lambda outcome: "" if outcome.error else outcome_text(outcome, output.timecode))
+    header = table.header(output.limits)
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-        return Printer(table.HEADER, lambda outcome: table.table_row(outcome, lambda kind, text: click.style(text, fg=COLOURS[kind])))
-    return Printer(table.HEADER, table.table_row)
+        style = lambda kind, text: click.style(text, fg=COLOURS[kind])  # noqa: E731
+        return Printer(header, lambda outcome: table.table_row(outcome, style, with_timecode=output.timecode))
+    return Printer(header, lambda outcome: table.table_row(outcome, with_timecode=output.timecode))

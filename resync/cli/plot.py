@@ -48,7 +48,7 @@ def plot(source: Path, target: Path, overwrite: bool, as_json: bool, quiet: bool
 @option(
     "--start",
     "start_s",
-    type=float,
+    type=click.FloatRange(0, 1e7),
     callback=finite,
     metavar="S",
     help="Start S seconds into the video; default: where the evidence is strongest.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from ..errors import ResyncError
-from .options import OneLineErrors
+from .options import OneLineErrors, finite
 
 if TYPE_CHECKING:
     from ..syncnet.model import ICSyncNet
@@ -25,7 +26,7 @@ PATH = click.Path(path_type=Path)
 @click.argument("cache", type=PATH)
 @click.option("--index", type=PATH, metavar="FILE", help="TSV file of the clips and their speakers; see above.")
 @click.option("--detector", default="centerface", show_default=True, metavar="NAME", help="Face detector.")
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes (default: one per core).")
+@click.option("--jobs", type=click.IntRange(1, 4096), metavar="N", help="Worker processes (default: one per core).")
 @click.option("--repair", is_flag=True, help="Also measure the delay of each training clip, for train.")
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for --repair (default: packaged).")
 @click.option("--trust", multiple=True, metavar="SOURCE", help="With --repair: keep the delays of this source. Repeatable.")
@@ -68,11 +69,13 @@ def prepare(
 @click.command(cls=OneLineErrors, short_help="Train the network.")
 @click.argument("cache", type=PATH)
 @click.argument("out", type=PATH)
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Training time.")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, callback=finite, help="Training time."
+)
 @click.option("--recipe", type=click.File(), metavar="FILE", help="JSON file with settings; see docs/training.md.")
 @click.option("--from", "start", type=PATH, metavar="FILE", help="Weights to start from.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Random seed.")
 @click.option("--compile/--no-compile", "compile_", default=False, help="Use torch.compile (on CPU: needs a C++ compiler).")
 def train(
     cache: Path, out: Path, minutes: float, recipe: TextIO | None, start: Path | None, device: str, seed: int, compile_: bool
@@ -148,25 +151,27 @@ def evaluate(
         _calibrate(net, embedded, write)
         return
     clips, tallies = [clip_metrics(net, track) for track in embedded], tally_tracks(net, embedded)
-    figures = {
+    tables = {
         "relative": accuracy_table(tallies),
         "conditions": accuracy_table(tallies, condition_groups),
         "plain": accuracy_table(tally_tracks(net, embedded, plain=True)),
-        "intervals": intervals(tallies),
-        "set": mean_metrics(clips),
     }
+    ranges, means = intervals(tallies), mean_metrics(clips)
     if as_json:
-        click.echo(json.dumps({**figures, "clips": clips}))
-        return
-    for name in ("relative", "conditions", "plain"):
-        click.echo("\n".join([f"{name}:", *table_lines(figures[name])]))
-    click.echo("95 % intervals of the relative figures, by a bootstrap over people:")
-    click.echo(", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in figures["intervals"].items()))
-    means = figures["set"]
-    click.echo(", ".join(f"{name} {value}" for name, value in means.items() if name != "offset_histogram"))
-    click.echo("offset in frames: clips")
-    for frames, count in means["offset_histogram"].items():
-        click.echo(f"{frames:>4}: {count}")
+        click.echo(json.dumps({**tables, "intervals": ranges, "set": means, "clips": clips}))
+    else:
+        click.echo("\n".join(_figures_text(tables, ranges, means)))
+
+
+def _figures_text(tables: dict[str, dict[str, dict]], ranges: dict[str, tuple[float, float]], means: dict) -> Iterator[str]:
+    for name, table in tables.items():
+        yield f"{name}:"
+        yield from table_lines(table)
+    yield "95 % intervals of the relative figures, by a bootstrap over people:"
+    yield ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in ranges.items())
+    yield ", ".join(f"{name} {value}" for name, value in means.items() if name != "offset_histogram")
+    yield "offset in frames: clips"
+    yield from (f"{frames:>4}: {count}" for frames, count in means["offset_histogram"].items())
 
 
 def _embed_cache(net: ICSyncNet, cache: Path, split: str, half: Half | None) -> list[Embedded]:

@@ -7,15 +7,13 @@ produces the audio at time t. Used by `resync demo`, by the tests and as additio
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import OutputError
-from ..remux.paths import is_foreign_media, marker_options
+from ..remux.paths import Overwrite, output_errors, written_output
+from ..remux.rendered import write_rendered
 from .articulation import random_articulation
 from .portrait import render
 from .voice import VOICE_RATE, synthesise
@@ -52,37 +50,13 @@ def write_clip(clip: TalkingClip, path: str | Path, audio_delay_ms: float = 0.0)
     The duration does not change: late audio is cut at its end, early audio at its start. An existing file that
     resync wrote is replaced. Raises OutputError for any other media file, and when the file cannot be written.
     """
-    import soundfile
     from moviepy import VideoClip
 
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
-    if path.is_file() and is_foreign_media(path):
-        raise OutputError(f"{path}: is a media file that resync did not write; choose another folder or file name")
-    audio = delay_samples(clip.audio, round(audio_delay_ms * clip.rate / 1000))
+    path, audio = Path(path), delay_samples(clip.audio, round(audio_delay_ms * clip.rate / 1000))
     # moviepy rounds the number of frames down: half a frame more makes it exact.
     video = VideoClip(lambda t: clip.frames[round(t * clip.fps)], duration=(len(clip.frames) + 0.5) / clip.fps)
-    with tempfile.TemporaryDirectory(prefix="resync-") as folder:
-        wav, encoded = Path(folder) / "audio.wav", Path(folder) / f"clip{path.suffix}"
-        soundfile.write(wav, audio, clip.rate, subtype="PCM_16")
-        try:
-            # The audio goes in as a file: it is then encoded only once, and the container records the encoder delay.
-            video.write_videofile(
-                str(encoded),
-                fps=clip.fps,
-                codec="libx264",
-                audio=str(wav),
-                audio_codec="aac",
-                preset="veryfast",
-                ffmpeg_params=["-crf", "18", "-b:a", "128k", *marker_options(path.suffix)],
-                logger=None,
-            )
-            shutil.copyfile(encoded, path)  # fails if moviepy wrote nothing, which it does not report for short clips
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written; check the folder and the file extension (.mp4, .mkv or .mov)") from error
-        finally:
-            video.close()
+    with written_output(path, overwrite=Overwrite.OWN) as out, output_errors(path):
+        write_rendered(video, clip.fps, audio, clip.rate, out, ["-crf", "18", "-b:a", "128k"])
 
 
 def delay_samples(audio: np.ndarray, samples: int) -> np.ndarray:

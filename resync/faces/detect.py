@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from ..config import FaceConfig
@@ -20,6 +21,24 @@ class Detector(Protocol):
 
     def __call__(self, image: FrameImage) -> Faces:
         """Detect the faces in one image."""
+
+
+def detector_model(spec: str = "auto") -> tuple[str, Path]:
+    """The name of the detector that `make_detector` builds for `spec` (see Detector), and the file of its network.
+
+    Raises DetectorError.
+    """
+    kind, _, model = spec.partition(":")
+    if kind in ("auto", "centerface") and not model:
+        from .centerface import CenterFaceDetector, network_path
+
+        return CenterFaceDetector.name, network_path()
+    if kind == "insightface":
+        from .scrfd import DEFAULT_PACK, detector_name, model_path
+
+        path = model_path(model or DEFAULT_PACK)
+        return detector_name(path), path
+    raise DetectorError(f"{spec}: unknown face detector; use auto, centerface or insightface[:PACK_OR_FILE]")
 
 
 def make_detector(spec: str = "auto", config: FaceConfig = FaceConfig()) -> Detector:

@@ -27,17 +27,12 @@ class InsightFaceDetector:
     """
 
     def __init__(self, model: str = DEFAULT_PACK, config: FaceConfig = FaceConfig()):
-        path = Path(model) if model.endswith(".onnx") else _pack_model(model)
-        if path is None or not path.is_file():
-            raise DetectorError(
-                f"{model}: no such InsightFace detection model; pass an .onnx file, install the pack in"
-                f" {PACK_ROOT} (see insightface.ai, non-commercial use), or use --detector centerface"
-            )
+        path = model_path(model)
         try:
             from insightface import model_zoo
         except ImportError as e:
             raise DetectorError(f"insightface: import failed ({_first_line(e)}); {_import_hint(e)}") from e
-        self.name = f"insightface:{path.stem}"
+        self.name = detector_name(path)
         self._lock = Lock()
         try:
             with _STDOUT_LOCK, contextlib.redirect_stdout(io.StringIO()):  # insightface prints its execution providers
@@ -54,6 +49,22 @@ class InsightFaceDetector:
         if landmarks is None or not len(boxes):
             return sort_by_score(np.empty((0, 4)), np.empty((0, 5, 2)), np.empty(0))
         return sort_by_score(boxes[:, :4], landmarks, boxes[:, 4])
+
+
+def model_path(model: str) -> Path:
+    """The file of a detection model; see InsightFaceDetector. Raises DetectorError where there is none."""
+    path = Path(model) if model.endswith(".onnx") else _pack_model(model)
+    if path is None or not path.is_file():
+        raise DetectorError(
+            f"{model}: no such InsightFace detection model; pass an .onnx file, install the pack in"
+            f" {PACK_ROOT} (see insightface.ai, non-commercial use), or use --detector centerface"
+        )
+    return path
+
+
+def detector_name(path: Path) -> str:
+    """What a report calls the detector of a model file."""
+    return f"insightface:{path.stem}"
 
 
 def _pack_model(pack: str) -> Path | None:

@@ -43,13 +43,15 @@ class Scan:
 class FaceTrack:
     """One face over consecutive frames start .. start + n - 1.
 
-    landmarks: float32 [n, 5, 2] px, smoothed; size: mean height of the box in px; box: its mean position, (left, top, right, bottom) in px.
+    landmarks: float32 [n, 5, 2] px, smoothed; size: mean height of the box in px; detected: int [m], the frames in which it was
+    detected, the first and the last one among them; boxes: float32 [m, 4], (left, top, right, bottom) in px there.
     """
 
     start: int
     landmarks: np.ndarray
     size: float
-    box: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    detected: np.ndarray
+    boxes: np.ndarray
 
     @property
     def stop(self) -> int:
@@ -167,9 +169,9 @@ class _DetectionChain:
 
     def track(self) -> FaceTrack:
         frames = np.arange(self.frames[0], self.frames[-1] + 1)
-        left, top, right, bottom = np.mean(self.boxes, axis=0, dtype=float).tolist()
-        landmarks = smooth_landmarks(np.array(self.frames), np.stack(self.landmarks), frames)
-        return FaceTrack(self.frames[0], landmarks, bottom - top, (left, top, right, bottom))
+        detected, boxes = np.array(self.frames), np.stack(self.boxes)
+        landmarks = smooth_landmarks(detected, np.stack(self.landmarks), frames)
+        return FaceTrack(self.frames[0], landmarks, float(np.mean(boxes[:, 3] - boxes[:, 1], dtype=float)), detected, boxes)
 
 
 def smooth_landmarks(detected_frames: np.ndarray, landmarks: np.ndarray, frames: np.ndarray) -> np.ndarray:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, groupby, islice
-from operator import attrgetter
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import av
 import numpy as np
@@ -66,42 +63,61 @@ def _audio_frames(path: str | Path, track: int, from_s: float) -> Iterator[tuple
     return decode_from(path, select_stream, av.AudioFrame, from_s - _PREROLL_S / 2, skip_before_s=from_s - _PREROLL_S)
 
 
-class _BlockFrame(NamedTuple):
-    """An audio frame and its position in a block: consecutive frames without gap, overlap or format change."""
+class MonoResampler:
+    """Mono samples of consecutive frames at `rate` Hz, placed on the clock.
 
-    block: int  # number of the block
-    elapsed_s: float  # duration of the block before this frame
-    time_s: float  # PTS of the frame, on the clock
-    frame: av.AudioFrame
+    Each block of frames without gap, overlap or format change is resampled as one signal and positioned by counting samples, so
+    that rounded PTS do not accumulate. It starts at the median of the start times that its first frames imply.
+    """
 
+    def __init__(self, rate: int = SAMPLE_RATE):
+        self._rate = rate
+        self._format: tuple | None = None  # of the block
+        self._start_s = self._elapsed_s = 0.0  # PTS of its first frame, and the duration of its frames so far
+        self._implied_s: list[float] = []  # start of the block by the PTS of each of its first frames
+        self._waiting: list[av.AudioFrame | None] = []  # frames until that start is known
+        self._next: int | None = None  # number of the next sample, from then on
+        self._resampler: av.AudioResampler | None = None
 
-def _split_into_blocks(frames: Iterator[tuple[float, av.AudioFrame]]) -> Iterator[_BlockFrame]:
-    """Number the blocks: a gap, an overlap or another sample format starts a new one."""
-    block, block_format, start_s, elapsed_s = 0, None, 0.0, 0.0
-    for time_s, frame in frames:
+    def add(self, time_s: float, frame: av.AudioFrame) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (sample number on the clock, mono samples float32 [n]): what is complete with this frame, time_s on the clock."""
         if frame.sample_rate not in _SAMPLE_RATES:
-            continue
+            return
         frame_format = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if frame_format != block_format or abs(time_s - start_s - elapsed_s) > _PTS_TOLERANCE_S:
-            block, block_format, start_s, elapsed_s = block + 1, frame_format, time_s, 0.0
-        yield _BlockFrame(block, elapsed_s, time_s, frame)
-        elapsed_s += frame.samples / frame.sample_rate
+        if frame_format != self._format or abs(time_s - self._start_s - self._elapsed_s) > _PTS_TOLERANCE_S:
+            yield from self.finish()
+            self._format, self._start_s = frame_format, time_s
+            self._resampler = av.AudioResampler(format="fltp", layout="mono", rate=self._rate)
+        if self._next is None:
+            self._implied_s.append(time_s - self._elapsed_s)
+        self._elapsed_s += frame.samples / frame.sample_rate
+        self._waiting.append(frame)
+        if self._next is not None or len(self._implied_s) == _ANCHOR_FRAMES:
+            yield from self._resampled()
+
+    def finish(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the rest, and begin a new block."""
+        if self._implied_s:
+            self._waiting.append(None)
+            yield from self._resampled()
+        self._format, self._elapsed_s, self._implied_s, self._next = None, 0.0, [], None
+
+    def _resampled(self) -> Iterator[tuple[int, np.ndarray]]:
+        assert self._resampler is not None  # made with the first frame of the block
+        start = round(median(self._implied_s) * self._rate) if self._next is None else self._next
+        for frame in self._waiting:
+            samples = _resample(self._resampler, frame)
+            yield start, samples
+            start += len(samples)
+        self._waiting, self._next = [], start
 
 
 def _resampled_mono(frames: Iterator[tuple[float, av.AudioFrame]], rate: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (sample number on the clock, mono samples float32 [n]) at `rate` Hz.
-
-    Each block is resampled as one signal and positioned by counting samples, so that rounded PTS do
-    not accumulate. It starts at the median of the start times that its first frames imply.
-    """
-    for _, block in groupby(_split_into_blocks(frames), key=attrgetter("block")):
-        head = list(islice(block, _ANCHOR_FRAMES))
-        start = round(median(f.time_s - f.elapsed_s for f in head) * rate)
-        resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate)
-        for frame in chain((f.frame for f in chain(head, block)), [None]):
-            samples = _resample(resampler, frame)
-            yield start, samples
-            start += len(samples)
+    """Yield (sample number on the clock, mono samples float32 [n]) at `rate` Hz."""
+    resampler = MonoResampler(rate)
+    for time_s, frame in frames:
+        yield from resampler.add(time_s, frame)
+    yield from resampler.finish()
 
 
 def _resample(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> np.ndarray:

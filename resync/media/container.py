@@ -19,6 +19,8 @@ import av
 from av.stream import Disposition
 
 from ..errors import MediaError
+from ..parallel import raise_if_cancelled
+from .safety import CONTAINER_OPTIONS, DECODER_OPTIONS, require_plausible
 
 _AnyStream = TypeVar("_AnyStream", bound=av.stream.Stream)
 _AnyFrame = TypeVar("_AnyFrame", av.VideoFrame, av.AudioFrame)
@@ -36,15 +38,23 @@ def open_container(path: str | Path) -> Iterator[av.container.InputContainer]:
     if os.path.exists(path) and not os.path.isfile(path):
         raise MediaError(f"{path}: not a file; give a media file")
     try:
-        # `file:` stops libav from reading a protocol into names such as "a:b.mp4" or "http://...".
-        # The whitelist stops playlists from accessing the network.
-        options = {"protocol_whitelist": "file"}
-        with av.open(f"file:{os.fspath(path)}", container_options=options, metadata_errors="replace") as container:
+        with _opened(path) as container:
+            require_plausible(container, path)
             yield container
     except av.InvalidDataError as error:
         raise MediaError(f"{path}: not a media file, or damaged or truncated; try another copy") from error
     except av.FFmpegError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror}); check the path and that the file is complete") from error
+
+
+def _opened(path: str | Path) -> av.container.InputContainer:
+    """The file at path and no other one, whatever its name and content: see `safety`. Raises MediaError and FFmpegError."""
+    try:
+        # `file:` stops libav from reading a protocol into names such as "a:b.mp4" or "http://...".
+        name = f"file:{os.fspath(path)}"
+        return av.open(name, options=DECODER_OPTIONS, container_options=CONTAINER_OPTIONS, metadata_errors="replace")
+    except av.ArgumentError as error:
+        raise MediaError(f"{path}: not a type of media file that is read, such as MP4 or MKV (playlists are not)") from error
 
 
 def require_complete(container: av.container.InputContainer, path: str | Path) -> None:
@@ -92,21 +102,22 @@ def decode(
     container: av.container.InputContainer,
     stream: av.VideoStream | av.AudioStream,
     frame_type: type[_AnyFrame],
-    skip_before_s: float = -math.inf,
+    skips: Callable[[Fraction], bool] = lambda end_s: False,
     thread_type: str = "AUTO",
 ) -> Iterator[tuple[Fraction, _AnyFrame]]:
     """Yield (PTS in s, frame) in decoding order.
 
     Times are the file's own. Packets that cannot be decoded and frames without PTS are skipped;
-    packets that end by skip_before_s are not decoded. Raises the decoder's last error if errors
-    are all there was.
+    packets for which skips(their end in s) is true are not decoded. Raises the decoder's last error
+    if errors are all there was.
     """
     stream.codec_context.thread_type = thread_type
+    stream.codec_context.options = DECODER_OPTIONS
     last_error, any_decoded = None, False
     for packet in _packets(container, stream):
-        if packet.pts is not None and packet.duration:
-            if (packet.pts + packet.duration) * packet.time_base <= skip_before_s:
-                continue
+        raise_if_cancelled()
+        if packet.pts is not None and packet.duration and skips((packet.pts + packet.duration) * packet.time_base):
+            continue
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
@@ -129,10 +140,19 @@ def decode_from(
 ) -> Iterator[tuple[float, _AnyFrame]]:
     """Yield (time on the clock in s, frame) of a stream of the file at path, from from_s or earlier to the end.
 
-    If the first frame after seeking is later than from_s, seeks again from further back, and
+    If the first packet after seeking is later than from_s, seeks again from further back, and
     finally decodes from the start of the file. Packets that end by skip_before_s are not decoded.
     Raises MediaError.
     """
+    zero: Fraction
+    any_skipped = False
+
+    def skips(end_s: Fraction) -> bool:
+        nonlocal any_skipped
+        before = end_s - zero <= skip_before_s
+        any_skipped = any_skipped or before
+        return before
+
     for margin_s in (*_SEEK_MARGINS_S, None):
         with open_container(path) as container:
             stream, zero = select_stream(container), clock_zero(container)
@@ -140,9 +160,9 @@ def decode_from(
                 margin_s = None
             else:
                 seek(container, zero, from_s - margin_s)
-            frames = ((float(pts_s - zero), frame) for pts_s, frame in decode(container, stream, frame_type, float(zero) + skip_before_s))
+            frames = ((float(pts_s - zero), frame) for pts_s, frame in decode(container, stream, frame_type, skips))
             first = next(frames, None)
-            if margin_s is None or (first is not None and first[0] <= from_s + _SEEK_TOLERANCE_S):
+            if margin_s is None or any_skipped or (first is not None and first[0] <= from_s + _SEEK_TOLERANCE_S):
                 if first is not None:
                     yield first
                 yield from frames
@@ -165,3 +185,5 @@ def _packets(container: av.container.InputContainer, stream: av.stream.Stream) -
             return
         except av.FFmpegError:
             continue
+        except IndexError:  # PyAV, after the flush packet of this stream: it has no flush packet for a stream that appeared late
+            return

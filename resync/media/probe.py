@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +13,7 @@ import av
 from ..errors import MediaError
 from .container import clock_zero, decodable, decode, open_container, require_complete, stream_start_s, video_stream
 from .image import frame_quarter_turns
+from .timecode import TIMECODE
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,11 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """Contents of a media file. format: libav's container name; start_s: zero of the clock, in the file's own timestamps."""
+    """Contents of a media file. format: libav's container name; start_s: zero of the clock, in the file's own timestamps.
+
+    timecode: that of the first frame, as the file has it; time_reference: of a broadcast WAV, samples since midnight at its start;
+    reel: name of the tape or card. All None where the file does not say.
+    """
 
     path: Path
     format: str
@@ -56,6 +63,16 @@ class MediaInfo:
     start_s: float
     video: VideoInfo | None
     audio: tuple[AudioInfo, ...]
+    timecode: str | None = None
+    time_reference: int | None = None
+    reel: str | None = None
+
+    def summary(self) -> str:
+        """Container, length and streams in one line, for log messages."""
+        v = self.video
+        video = [f"{v.codec} {v.width}x{v.height} {v.fps:.5g} fps"] if v else []
+        audio = [f"{a.codec} {a.sample_rate} Hz {a.layout}" for a in self.audio]
+        return ", ".join([self.format, f"{self.duration_s:.2f} s", *video, *audio])
 
 
 def probe(path: str | Path) -> MediaInfo:
@@ -66,6 +83,9 @@ def probe(path: str | Path) -> MediaInfo:
         zero = clock_zero(container)
         duration_s = (container.duration or 0) / av.time_base
         video = video_stream(container)
+        # That of the video stream is the source's own; of an MXF file, its container has that of the material package.
+        tags = [s.metadata for s in ([video] if video else []) + list(container.streams)] + [container.metadata]
+        reference = _find_tag(tags, "time_reference", r"\d+")
         return MediaInfo(
             path=path,
             format=container.format.name,
@@ -73,7 +93,19 @@ def probe(path: str | Path) -> MediaInfo:
             start_s=float(zero),
             audio=tuple(_audio_info(stream, zero, duration_s) for stream in decodable(container.streams.audio)),
             video=_video_info(container, video, zero, duration_s) if video else None,
+            timecode=_find_tag(tags, "timecode", TIMECODE),
+            time_reference=None if reference is None else int(reference),
+            reel=_find_tag(tags, "reel_name", r".*\S.*"),
         )
+
+
+def _find_tag(tags: Iterable[Mapping[str, str]], name: str, pattern: str) -> str | None:
+    """The first value of a metadata tag, in any case, that matches a regular expression; None where there is none."""
+    for metadata in tags:
+        for key, value in metadata.items():
+            if key.lower() == name and re.fullmatch(pattern, value.strip()):
+                return value.strip()
+    return None
 
 
 def require_video_and_audio(info: MediaInfo, audio_track: int = 1) -> None:

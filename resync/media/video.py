@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,9 +59,23 @@ def read_frames(
     selected up to half a tick early, so each tick gets the frame nearest in time: time_s - shown_s
     is then at most half a frame either way, and near zero on average if the rates differ.
     """
-    convert = ImageConverter(max_side)
-    tick, is_first = math.ceil((max(start_s, 0.0) - _TICK_TOLERANCE_S) * fps), True
-    for frame, shown_s, until_s in _displayed_frames(path, tick / fps):
+    tick = math.ceil((max(start_s, 0.0) - _TICK_TOLERANCE_S) * fps)
+    decoded = decode_from(path, partial(required_video_stream, path=path), av.VideoFrame, tick / fps)
+    yield from frames_on_grid(decoded, tick=tick, end_s=end_s, fps=fps, max_side=max_side, nearest=nearest)
+
+
+def frames_on_grid(
+    decoded: Iterable[tuple[float, av.VideoFrame]],
+    *,
+    tick: int = 0,
+    end_s: float | None = None,
+    fps: float = FPS,
+    max_side: int = MediaConfig.max_side,
+    nearest: bool = False,
+) -> Iterator[Frame]:
+    """As `read_frames`, from decoded frames with their times on the clock; tick: number of the first one."""
+    convert, is_first = ImageConverter(max_side), True
+    for frame, shown_s, until_s in _displayed_frames(decoded):
         early_s = min(0.5 / fps, (until_s - shown_s) / 2) if nearest else 0.0
         if is_first:
             tick, is_first = max(tick, math.ceil((shown_s - early_s - _TICK_TOLERANCE_S) * fps)), False
@@ -100,10 +114,10 @@ def mean_frame_lag(ticks: Sequence[Tick]) -> float:
     return float(np.mean([t.shown_s - t.time_s for t in ticks]))
 
 
-def _displayed_frames(path: str | Path, from_s: float) -> Iterator[tuple[av.VideoFrame, float, float]]:
-    """Yield (frame, display start, display end), in s: the frame displayed at from_s and all later ones."""
+def _displayed_frames(decoded: Iterable[tuple[float, av.VideoFrame]]) -> Iterator[tuple[av.VideoFrame, float, float]]:
+    """Yield (frame, display start, display end), in s."""
     current, current_s, duration_s = None, 0.0, 1 / FPS
-    for pts_s, frame in decode_from(path, partial(required_video_stream, path=path), av.VideoFrame, from_s):
+    for pts_s, frame in decoded:
         if current is not None and pts_s < current_s:
             continue  # skip a PTS that runs backwards, so that time only increases
         if current is not None and pts_s > current_s:

@@ -6,25 +6,24 @@ the offset or re-encoding was requested.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from ..errors import MediaError, OutputError, RemuxError
+from ..errors import MediaError, RemuxError
 from ..media.probe import MediaInfo, probe, require_video
 from .command import Extras, build_command, build_recording_command
 from .containers import suffix_of
 from .correction import Correction, Corrections, per_track
 from .encoders import ENCODERS, encoder_for, widely_playable
 from .ffmpeg import Feed, ffmpeg_exe, run_ffmpeg
-from .paths import Overwrite, check_output, temporary_output
+from .paths import Overwrite, check_output, output_errors, written_output
 from .plan import Plan, plan_shift, require_frame_times
 from .render import write_tracks
 from .splice import AudioEdit, edits_of, plan_splices
 from .streams import inspect_extras, stream_counts
+from .temporary import temporary_folder
 
 _MIN_NOTED_MS = 0.5  # shorter times are not worth a note
 _MAX_MISSING_VIDEO_S = 1.0  # shorter video at the end is not worth a note
@@ -82,7 +81,8 @@ def shift_audio(
         write_tracks(pipe, src, info.audio, splices)
 
     largest_s = max(abs(piece.shift_s) for correction in each for piece in correction.timeline)
-    command, notes = _write(info, dst, build, largest_s, feed if plan.spliced else None)
+    with written_output(dst, [src], overwrite) as out:
+        command, notes = _write(info, out, dst, build, largest_s, feed if plan.spliced else None)
     notes = [*_notes(info, dst, plan), *(edit.note(len(each)) for edit in edits), *notes]
     return Remuxed(dst, command, plan.reencode, tuple(notes), plan.hidden_audio_ms, edits)
 
@@ -119,43 +119,39 @@ def add_recording(
     def feed(pipe: IO[bytes]) -> None:
         write_tracks(pipe, recording_info.path, track, splices)
 
-    command, notes = _write(info, dst, build, 0.0, feed if splices else None)
+    with written_output(dst, [src, recording], overwrite) as out:
+        command, notes = _write(info, out, dst, build, 0.0, feed if splices else None)
     notes = [*(edit.note(1) for edit in edits), *notes]
     own = f"; {len(info.audio)} audio track(s) of the input follow" if info.audio else ""
     return Remuxed(dst, command, True, (f"the first audio track is {recording} ({encoder}){own}", *notes), edits=edits)
 
 
 def _write(
-    info: MediaInfo, dst: Path, build: Callable[[Path, Extras], list[str]], shift_s: float, feed: Feed | None = None
+    info: MediaInfo, out: Path, dst: Path, build: Callable[[Path, Extras], list[str]], shift_s: float, feed: Feed | None = None
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Run the command of `build(output, extras)`, verify the result and rename it to `dst`.
+    """Write the file `out`, which will become `dst`, with the command of `build(output, extras)`, and verify it.
 
     shift_s: the video may seem shorter by this much. feed: writes to the standard input of the command.
-    Returns (the command, with `dst` for the temporary file; notes).
+    Returns (the command, with `dst` for `out`; notes).
     """
     src, notes = info.path, []
-    target = Path(os.path.realpath(dst))  # write through a symbolic link, like cp
-    try:
-        with temporary_output(target) as temporary, tempfile.TemporaryDirectory(prefix="resync-") as folder:
-            extras, droppable = inspect_extras(src, dst, Path(folder))
+    with output_errors(dst), temporary_folder() as folder:
+        extras, droppable = inspect_extras(src, dst, folder)
 
-            def run() -> None:
-                run_ffmpeg(build(temporary, extras), src, dst, *([feed] if feed else []))
+        def run() -> None:
+            run_ffmpeg(build(out, extras), src, dst, *([feed] if feed else []))
 
-            try:
-                run()
-            except RemuxError:
-                if not droppable:
-                    raise
-                extras = replace(extras, left_out=extras.left_out + droppable)
-                run()
-                notes.append(f"{len(droppable)} data stream(s) left out: {dst.suffix} cannot store them")
-            notes += _verify(info, temporary, dst, shift_s)
-            temporary.chmod(temporary.stat().st_mode & (src.stat().st_mode | 0o600))  # never more permissive than the source
-            os.replace(temporary, target)
-            return tuple(build(dst, extras)), notes
-    except OSError as error:
-        raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
+        try:
+            run()
+        except RemuxError:
+            if not droppable:
+                raise
+            extras = replace(extras, left_out=extras.left_out + droppable)
+            run()
+            notes.append(f"{len(droppable)} data stream(s) left out: {dst.suffix} cannot store them")
+        notes += _verify(info, out, dst, shift_s)
+        out.chmod(out.stat().st_mode & (src.stat().st_mode | 0o600))  # never more permissive than the source
+        return tuple(build(dst, extras)), notes
 
 
 def _notes(info: MediaInfo, dst: Path, plan: Plan) -> list[str]:

@@ -12,7 +12,7 @@ from ..errors import OutputError
 from ..media.probe import AudioInfo, probe
 from .correction import Correction
 from .encoders import audio_filter
-from .paths import MARKER, Overwrite, check_output, temporary_output
+from .paths import MARKER, Overwrite, check_output, written_output
 from .render import decoded_blocks, spliced_track
 from .splice import plan_splices
 
@@ -51,14 +51,10 @@ def exported_audio(
         blocks = _of_length(spliced_track(info.path, audio, splice), round(length_s * audio.sample_rate))
     else:
         blocks = decoded_blocks(info.path, audio, f"{audio_filter(audio, correction)},apad,atrim=end={length_s:.6f}")
-    with temporary_output(dst) as temporary:
+    with written_output(dst, [src], overwrite) as temporary:
         with closing(blocks):
             _write_samples(blocks, audio, temporary, dst)
         yield
-        try:
-            temporary.replace(dst)
-        except OSError as error:
-            raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
 
 
 def _of_length(blocks: Generator[np.ndarray, None, None], length: int) -> Generator[np.ndarray, None, None]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ..errors import RemuxError
+from ..shutdown import cleanup
 from .containers import suffix_of
+
+LOG_BYTES = 100_000  # read of what the program prints: of a damaged file it can be gigabytes
+
+logger = logging.getLogger(__name__)
 
 
 def ffmpeg_exe() -> str:
@@ -34,10 +42,13 @@ def run_ffmpeg(command: Sequence[str], src: Path, dst: Path, feed: Feed | None =
 
     Raises RemuxError that names `src`, and `dst` in place of the output file; and what `feed` raises.
     """
+    began = time.monotonic()
+    logger.info("%s: %s", src, shlex.join(command))
     try:
-        done = _run_fed(command, feed) if feed else _run(command)
+        done = _run(command, feed)
     except OSError as error:
         raise RemuxError(f"{command[0]}: cannot be run ({error.strerror}); set IMAGEIO_FFMPEG_EXE to an ffmpeg program") from error
+    logger.info("%s: ffmpeg ended with exit code %d after %.2f s", src, done.returncode, time.monotonic() - began)
     if done.returncode == 0:
         return
     if done.returncode == -getattr(signal, "SIGXFSZ", 0):
@@ -55,26 +66,30 @@ def run_ffmpeg(command: Sequence[str], src: Path, dst: Path, feed: Feed | None =
     raise RemuxError(f"{src}: ffmpeg could not write {dst.name} ({reason}); {way_out}")
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+@contextmanager
+def program(command: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A program while it runs; waits for its end. It is killed where the body raises and where this process ends. Raises OSError."""
+    with subprocess.Popen(command, **streams) as process, cleanup(process.kill):
+        try:
+            yield process
+            process.wait()
+        except BaseException:
+            process.kill()
+            raise
 
 
-def _run_fed(command: Sequence[str], feed: Feed) -> subprocess.CompletedProcess[bytes]:
-    """Like `_run`, while `feed` writes to the program's standard input; ends the program when that raises."""
+def _run(command: Sequence[str], feed: Feed | None) -> subprocess.CompletedProcess[bytes]:
+    """Run a program while `feed` writes to its standard input; ends the program when that raises."""
     with tempfile.TemporaryFile() as log:
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log) as process:
-            assert process.stdin is not None  # it is a pipe
-            try:
+        with program(command, stdin=subprocess.PIPE if feed else subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log) as process:
+            if feed and process.stdin:
                 # A closed pipe is a program that ended early, which its own error explains.
                 with suppress(BrokenPipeError):
                     feed(process.stdin)
                 with suppress(BrokenPipeError):
                     process.stdin.close()
-            except BaseException:
-                process.kill()
-                raise
         log.seek(0)
-        return subprocess.CompletedProcess(command, process.returncode, stderr=log.read())
+        return subprocess.CompletedProcess(command, process.returncode, stderr=log.read(LOG_BYTES))
 
 
 def _first_error(log: str) -> str:

@@ -1,15 +1,10 @@
-"""Output files: which may be replaced, and temporary files beside them until they are complete."""
+"""Output files: which may be replaced, and how they get their name once they are complete."""
 
 from __future__ import annotations
 
 import os
-import re
-import secrets
-import socket
-import time
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from enum import IntEnum
 from itertools import chain
 from pathlib import Path
@@ -18,8 +13,8 @@ from .. import __version__
 from ..config import MEDIA_SUFFIXES
 from ..errors import MediaError, OutputError
 from ..media.container import open_container
+from .temporary import temporary_output
 
-_TEMPORARY_NAME = re.compile(r"\.resync-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.")
 _MARKER_PREFIX = "resync "
 MARKER = f"{_MARKER_PREFIX}{__version__}"  # in the metadata of files that resync writes
 #: The metadata key that keeps the marker in each container; the others drop unknown metadata.
@@ -32,7 +27,6 @@ _AUDIO_SUFFIXES = frozenset(
     ".aac .ac3 .aif .aifc .aiff .amr .ape .au .caf .eac3 .flac .m4a .m4b .mka .mp2 .mp3 .oga .ogg .opus .rf64 .w64 .wav .wma .wv".split()
 )
 _IMAGE_FORMATS = frozenset({"image2", "gif", "apng", "webp"})  # and those that end in _pipe
-_STALE_S = 24 * 3600.0  # age at which a temporary file of another host counts as left behind
 
 
 class Overwrite(IntEnum):
@@ -67,66 +61,30 @@ def is_foreign_media(path: Path) -> bool:
         return path.suffix.lower() in MEDIA_SUFFIXES | _AUDIO_SUFFIXES
 
 
-@contextmanager
-def temporary_output(target: Path) -> Iterator[Path]:
-    """A path beside `target` to write to; removed at the end unless it was renamed.
-
-    First removes the temporary files that killed processes left in the same folder.
-    """
-    clear_leftovers(target.parent)
-    temporary = target.with_name(f".resync-{_host()}-{os.getpid()}-{secrets.token_hex(4)}{target.suffix}")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Remove temporary files in `folder` whose process on this host has ended, and any older than a day."""
-    for path in folder.glob(".resync-*"):
-        name = _TEMPORARY_NAME.match(path.name)
-        try:
-            if name and (_has_ended(name["host"], int(name["pid"])) or time.time() - path.stat().st_mtime > _STALE_S):
-                path.unlink()
-        except OSError:
-            pass  # already removed, or not permitted
-
-
-def _host() -> str:
-    """This host, as named in temporary files: 8 hexadecimal digits."""
-    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
-
-
-def _has_ended(host: str, pid: int) -> bool:
-    """Whether the process is known to have ended: only on this host, and not on Windows, which has no signal 0."""
-    if host != _host() or os.name == "nt":
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def check_output(src: str | Path, dst: str | Path, overwrite: Overwrite | bool = Overwrite.NEVER) -> None:
     """Raise OutputError when `dst` cannot be written, exists and may not be overwritten, or is `src` itself.
 
     A media file that resync did not write is only overwritten with `Overwrite.ANY`.
     """
     src, dst = Path(src), Path(dst)
+    if not dst.suffix and not dst.is_dir():
+        raise OutputError(f"{dst}: no file type; end the name with {src.suffix or '.mp4'}")
+    _check_target(dst, [src], overwrite)
+
+
+def _check_target(dst: Path, inputs: Iterable[str | Path], overwrite: Overwrite | bool) -> None:
+    """`check_output`, for any number of inputs and any name."""
     if dst.is_dir():
         raise OutputError(f"{dst}: is a folder; name a file in it")
     if not dst.parent.is_dir():
         raise OutputError(f"{dst}: the folder {dst.parent} does not exist; create it first")
     if not os.access(dst.parent, os.W_OK):
         raise OutputError(f"{dst}: the folder {dst.parent} is not writable; choose another")
-    if not dst.suffix:
-        raise OutputError(f"{dst}: no file type; end the name with {src.suffix or '.mp4'}")
     if not dst.exists():
+        if dst.is_symlink():
+            raise OutputError(f"{dst}: is a symbolic link to a file that does not exist; choose another name")
         return
-    if src.exists() and os.path.samefile(src, dst):
+    if any(os.path.exists(path) and os.path.samefile(path, dst) for path in inputs):
         raise OutputError(f"{dst}: is the input itself; choose another name")
     if not dst.is_file():
         raise OutputError(f"{dst}: is not a regular file; choose another name")
@@ -134,3 +92,58 @@ def check_output(src: str | Path, dst: str | Path, overwrite: Overwrite | bool =
         raise OutputError(f"{dst}: already exists; choose another name, or overwrite it with -y")
     if overwrite < Overwrite.ANY and is_foreign_media(dst):
         raise OutputError(f"{dst}: is a media file that resync did not write; choose another name, or replace it with --overwrite-media")
+
+
+@contextmanager
+def written_output(dst: str | Path, inputs: Iterable[str | Path] = (), overwrite: Overwrite | bool = Overwrite.NEVER) -> Iterator[Path]:
+    """A temporary file beside `dst` to write to, which gets its name after the body; when the body raises, no file is left behind.
+
+    What `check_output` says about `dst` and each of the inputs holds before the body and, since other programs write files, too, again
+    at the end: with `Overwrite.NEVER` nothing that appeared meanwhile is replaced. Raises OutputError.
+    """
+    dst, inputs = Path(dst), list(inputs)
+    _check_target(dst, inputs, overwrite)
+    target = Path(os.path.realpath(dst))  # write through a symbolic link, like cp
+    with ExitStack() as stack:
+        with output_errors(dst):
+            temporary = stack.enter_context(temporary_output(target))
+        yield temporary
+        with output_errors(dst):
+            _publish(temporary, target, inputs, overwrite)
+
+
+@contextmanager
+def output_errors(dst: str | Path) -> Iterator[None]:
+    """Turn the system's errors in the body, which writes `dst`, into an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def _publish(temporary: Path, target: Path, inputs: Iterable[str | Path], overwrite: Overwrite | bool) -> None:
+    """Give a complete file its name. Raises OutputError and OSError."""
+    with open(temporary, "r+b") as file:
+        os.fsync(file.fileno())  # a full or failing disk may show only now, and a power cut must not leave an empty file under the name
+    if not overwrite:
+        with suppress(OSError):  # not every file system has hard links
+            try:
+                os.link(temporary, target)  # unlike a renaming, never replaces anything
+                return
+            except FileExistsError:
+                _check_target(target, inputs, overwrite)
+    _check_target(target, inputs, overwrite)
+    os.replace(temporary, target)
+
+
+def check_report_output(sources: Iterable[str | Path], dst: Path, suffix: str, overwrite: Overwrite | bool = Overwrite.NEVER) -> None:
+    """Raise OutputError when a report about many inputs cannot be written to `dst`, see `check_output`, or has not this suffix."""
+    if dst.suffix.lower() != suffix:
+        raise OutputError(f"{dst}: end the name with {suffix}")
+    _check_target(dst, sources, overwrite)
+
+
+def write_output(dst: Path, data: bytes, inputs: Iterable[str | Path] = (), overwrite: Overwrite | bool = Overwrite.OWN) -> None:
+    """Write a small file that appears only when it is complete, see `written_output`. Raises OutputError."""
+    with written_output(dst, inputs, overwrite) as temporary, output_errors(dst):
+        temporary.write_bytes(data)

@@ -21,7 +21,7 @@ from ..errors import RemuxError
 from ..media.probe import AudioInfo
 from .correction import PieceShift
 from .encoders import resampling_rates
-from .ffmpeg import ffmpeg_exe
+from .ffmpeg import ffmpeg_exe, program
 from .roomtone import Excerpt, cross_fade, extend
 from .splice import CROSS_FADE_S, SEARCH_S, Splice
 
@@ -167,14 +167,10 @@ def decoded_blocks(path: Path, track: AudioInfo, filters: str = "aresample=async
     """
     command = [ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
     command += ["-map", f"0:{track.index}", "-af", filters, "-ar", str(track.sample_rate), "-f", "f32le", "pipe:1"]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with program(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None  # it is a pipe
-        try:
-            while data := process.stdout.read(4 * track.channels * track.sample_rate):
-                yield np.frombuffer(data, np.float32).reshape(-1, track.channels)
-        except BaseException:  # GeneratorExit above all
-            process.kill()
-            raise
+        while data := process.stdout.read(4 * track.channels * track.sample_rate):
+            yield np.frombuffer(data, np.float32).reshape(-1, track.channels)
     if process.returncode:
         raise RemuxError(f"{path}: ffmpeg could not read its audio to the end; check that it plays")
 

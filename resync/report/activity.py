@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,10 +34,8 @@ def draw_activity(axes: Axes, evidence: Evidence, time_axis: TimeAxis) -> None:
     axes.invert_yaxis()
     axes.set_yticks([row + 0.4 for row in range(len(names))], names)
     axes.tick_params(axis="y", length=0)
-    masks = list(zip(evidence.segments, activity_masks(evidence)))
-    for row, colour, which in ((0, BLUE, 0), (len(names) - 1, RED, 1)):
-        spans = (segment.time_s[0] + _true_ranges(windows_to_frames(own[which])) / FPS for segment, own in masks)
-        _draw_bars(axes, time_axis, row, (tuple(span) for segment_spans in spans for span in segment_spans), colour)
+    for row, colour, spans in zip((0, len(names) - 1), (BLUE, RED), activity_spans(evidence)):
+        _draw_bars(axes, time_axis, row, spans, colour)
     for row, group in enumerate(groups, 1):
         label = "legend" if row == 1 else ""
         _draw_bars(axes, time_axis, row, ((face.start_s, face.end_s) for face in group.faces), VISIBLE, label and "face visible")
@@ -48,16 +46,29 @@ def draw_activity(axes: Axes, evidence: Evidence, time_axis: TimeAxis) -> None:
     time_axis.hatch_gaps(axes)
 
 
-def _draw_bars(axes: Axes, time_axis: TimeAxis, row: int, spans: Iterable[tuple[float, float]], colour: str, label: str = "") -> None:
+def _draw_bars(axes: Axes, time_axis: TimeAxis, row: int, spans: Iterable[Sequence[float]], colour: str, label: str = "") -> None:
     """Draw times (start, end) in s as bars in a row. Bars that touch become one: there may be thousands."""
-    edges = time_axis.position(np.array(list(spans)).reshape(-1, 2))
-    joined: list[list[float]] = []
-    for start, end in edges.tolist():
-        if joined and start <= joined[-1][1] + 1e-6:
-            joined[-1][1] = end
-        else:
-            joined.append([start, end])
-    axes.broken_barh([(start, end - start) for start, end in joined], (row, 0.8), facecolor=colour, label=label or None)
+    edges = joined_spans(time_axis.position(np.array(list(spans)).reshape(-1, 2)).tolist())
+    axes.broken_barh([(start, end - start) for start, end in edges], (row, 0.8), facecolor=colour, label=label or None)
+
+
+def joined_spans(spans: Iterable[Sequence[float]], max_gap: float = 1e-6) -> list[tuple[float, float]]:
+    """Ascending spans (start, end), those with no more than `max_gap` between them as one."""
+    joined: list[tuple[float, float]] = []
+    for start, end in spans:
+        if joined and start <= joined[-1][1] + max_gap:
+            start = joined.pop()[0]
+        joined.append((start, end))
+    return joined
+
+
+def activity_spans(evidence: Evidence) -> tuple[list[list[float]], list[list[float]]]:
+    """Times [start, end] in s of speech, and of off-screen speech, each ascending."""
+    spans: tuple[list[list[float]], list[list[float]]] = ([], [])
+    for segment, masks in zip(evidence.segments, activity_masks(evidence)):
+        for own, mask in zip(spans, masks):
+            own += (segment.time_s[0] + _true_ranges(windows_to_frames(mask)) / FPS).tolist()
+    return spans
 
 
 def activity_masks(evidence: Evidence) -> list[tuple[np.ndarray, np.ndarray]]:

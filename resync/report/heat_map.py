@@ -70,17 +70,19 @@ def result_lines(report: Report) -> Iterator[tuple[tuple[float, float], tuple[fl
             yield (piece.start_s, piece.end_s), (-piece.audio_delay_ms, -piece.audio_delay_ms - change_ms)
 
 
-def heat_map_image(evidence: Evidence, time_axis: TimeAxis, shown_ms: tuple[float, float]) -> tuple[np.ndarray, tuple[float, float]]:
+def heat_map_image(
+    evidence: Evidence, time_axis: TimeAxis, shown_ms: tuple[float, float], max_rows: int = MAX_ROWS, max_columns: int = MAX_COLUMNS
+) -> tuple[np.ndarray, tuple[float, float]]:
     """P(in sync) of all segments on the time axis: float32 [shifts, positions], NaN without a face, and its lowest and highest edge in ms.
 
-    Ascending shifts. At most MAX_ROWS x MAX_COLUMNS: delays and frames that share a pixel are averaged.
+    Ascending shifts. At most max_rows x max_columns: delays and frames that share a pixel are averaged.
     """
     shifts_ms = -1000 * evidence.decision.delays_s
     tolerance = 1e-6
     shown = np.flatnonzero((shifts_ms >= shown_ms[0] - tolerance) & (shifts_ms <= shown_ms[1] + tolerance))
-    rows = np.arange(shown[0], shown[-1] + 1, -(-len(shown) // MAX_ROWS))  # first delay of each row
+    rows = np.arange(shown[0], shown[-1] + 1, -(-len(shown) // max_rows))  # first delay of each row
     ends = np.append(rows[1:], shown[-1] + 1)
-    count = max(1, min(MAX_COLUMNS, round(time_axis.length * FPS)))
+    count = max(1, min(max_columns, round(time_axis.length * FPS)))
     pixels = np.full((count, len(rows)), np.nan, np.float32)
     for segment in evidence.segments:
         first, last = (float(edge) / time_axis.length * count for edge in time_axis.position(np.array(segment_span(segment))))

@@ -111,14 +111,14 @@ def draw_mouths(cells: list[Axes], analysis: Analysis) -> None:
     title = f"Mouth crops {role}: {WINDOW_FRAMES} frames ({1000 * WINDOW_FRAMES // FPS} ms) each"
     cells[0].set_title(title, loc="left", y=1.3)
     for cell, window in zip(cells, sorted(evidence.windows[: len(cells)], key=lambda window: window.time_s)):
-        cell.imshow(_side_by_side(window), cmap="gray", vmin=0, vmax=255)
+        cell.imshow(side_by_side(window), cmap="gray", vmin=0, vmax=255)
         caption = f"at {window.time_s:.2f} s, P(in sync) {window.probability[peak.index]:.2f}"
         cell.text(0, 1.04, caption, transform=cell.transAxes, va="bottom")
 
 
-def _side_by_side(window: MouthWindow) -> np.ndarray:
-    """The crops of a window side by side with white gaps of 2 px: uint8 [size, 5 size + 8]."""
-    gap = np.full((window.crops.shape[1], 2), 255, np.uint8)
+def side_by_side(window: MouthWindow, gap_px: int = 2) -> np.ndarray:
+    """The crops of a window side by side with white gaps: uint8 [size, 5 size + 4 gap_px]."""
+    gap = np.full((window.crops.shape[1], gap_px), 255, np.uint8)
     return np.hstack([column for crop in window.crops for column in (crop, gap)][:-1])
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OutputError
-from ..remux.paths import Overwrite, check_output, temporary_output
+from ..remux.paths import Overwrite, check_output, output_errors, written_output
 from .activity import draw_activity, row_count
 from .heat_map import draw_heat_map
 from .panels import BLACK, MOUTH_WINDOWS_SHOWN, draw_curve, draw_mouths, legend_above
@@ -32,10 +32,21 @@ MAX_NAME = 60  # characters of the file name in the title
 
 
 def check_plot(src: str | Path, dst: str | Path, overwrite: Overwrite | bool = Overwrite.NEVER) -> None:
-    """Raise OutputError if `dst` has no supported suffix, or where `check_output` does."""
-    if Path(dst).suffix.lower() not in PLOT_SUFFIXES:
+    """Raise OutputError if `dst` has no supported suffix, where `check_output` does, and for an image that is no plot."""
+    dst = Path(dst)
+    if dst.suffix.lower() not in PLOT_SUFFIXES:
         raise OutputError(f"{dst}: unsupported plot format; use .png, .svg or .pdf")
     check_output(src, dst, overwrite)
+    if overwrite < Overwrite.ANY and dst.exists() and not _is_plot(dst):
+        raise OutputError(f"{dst}: is an image that resync did not write; choose another name")
+
+
+def _is_plot(path: Path) -> bool:
+    """Whether Matplotlib wrote an image, as its metadata say: at the start of PNG and SVG, at the end of PDF. True for an empty file."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+        file.seek(max(path.stat().st_size - 65536, 0))
+        return not head or b"Matplotlib" in head + file.read()
 
 
 @contextmanager
@@ -44,23 +55,12 @@ def written_plot(analysis: Analysis, dst: str | Path, overwrite: Overwrite | boo
 
     Raises OutputError.
     """
-    check_plot(analysis.evidence.info.path, dst, overwrite)
-    dst = Path(dst)
-    with temporary_output(dst) as temporary:
-        with _output_errors(dst), _default_style():
+    used = (analysis.evidence.info.path, analysis.evidence.audio.path)
+    check_plot(used[0], dst, overwrite)
+    with written_output(dst, used, overwrite) as temporary:
+        with output_errors(dst), _default_style():
             figure(analysis).savefig(temporary, dpi=DPI)
         yield
-        with _output_errors(dst):
-            temporary.replace(dst)
-
-
-@contextmanager
-def _output_errors(dst: Path) -> Iterator[None]:
-    """Turn the system's write errors into an OutputError."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{dst}: cannot be written ({error.strerror}); choose another location") from error
 
 
 @contextmanager

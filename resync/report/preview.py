@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +15,8 @@ from ..errors import MediaError, OutputError
 from ..media.audio import read_audio
 from ..media.probe import MediaInfo, VideoInfo, require_video
 from ..media.video import read_frames
-from ..remux.paths import Overwrite, check_output, marker_options, temporary_output
+from ..remux.paths import Overwrite, check_output, output_errors, written_output
+from ..remux.rendered import write_rendered
 from ..sync.curve import Scores
 from ..sync.evidence import evidence_for
 from .plot import panel
@@ -89,12 +89,13 @@ def video_span(info: MediaInfo) -> tuple[float, float]:
     return max(0.0, video.start_s), video.start_s + video.duration_s
 
 
-def render_preview(analysis: Analysis, target: str | Path, start_s: float, seconds: float) -> Preview:
-    """Write the preview of an analysis with a decided report, replacing `target`. Ends with the video if `seconds` is too long.
+def render_preview(
+    analysis: Analysis, target: str | Path, start_s: float, seconds: float, overwrite: Overwrite | bool = Overwrite.NEVER
+) -> Preview:
+    """Write the preview of an analysis with a decided report to `target`. Ends with the video if `seconds` is too long.
 
     Raises OutputError and MediaError; then nothing is left behind.
     """
-    import soundfile
     from moviepy import VideoClip
 
     target, info = Path(target), analysis.evidence.info
@@ -106,25 +107,10 @@ def render_preview(analysis: Analysis, target: str | Path, start_s: float, secon
     frames = _IndexedFrames(lambda: preview_frames(analysis, layout, first, count, fps))
     # Half a frame longer, because moviepy rounds the number of frames down.
     clip = VideoClip(lambda t: frames[min(round(t * fps), 2 * count - 1)], duration=(2 * count + 0.5) / fps)
-    with tempfile.TemporaryDirectory(prefix="resync-") as folder, temporary_output(target) as temporary:
-        try:
-            wav = Path(folder) / "audio.wav"
-            soundfile.write(wav, preview_audio(analysis, first / fps, count / fps), AUDIO_RATE, subtype="PCM_16")
-            ffmpeg_params = ["-crf", "20", "-b:a", "160k", *marker_options(target.suffix)]
-            # Audio as a file: encoded once, so that the container compensates the encoder's priming.
-            clip.write_videofile(
-                str(temporary.resolve()),
-                fps=fps,
-                codec="libx264",
-                audio=str(wav),
-                audio_codec="aac",
-                preset="veryfast",
-                ffmpeg_params=ffmpeg_params,
-                logger=None,
-            )
-            temporary.replace(target)  # moviepy can fail silently: then the file is missing, and this raises
-        except OSError as error:
-            raise OutputError(f"{target}: cannot be written; free some disk space or choose another location") from error
+    audio = preview_audio(analysis, first / fps, count / fps)
+    used = (info.path, analysis.evidence.audio.path)
+    with written_output(target, used, overwrite) as out, output_errors(target):
+        write_rendered(clip, fps, audio, AUDIO_RATE, out, ["-crf", "20", "-b:a", "160k"])
     return Preview(target, first / fps, count / fps)
 
 

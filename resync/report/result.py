@@ -12,12 +12,14 @@ import numpy as np
 
 from ..config import DecideConfig
 from ..media.probe import require_video
+from ..media.timecode import start_timecode
 from ..remux.correction import Correction, PieceShift
 from ..sync.decide import Decision, SegmentResult, is_in_sync
 from ..sync.evidence import Evidence
 from ..sync.pieces import Jump, Piece
 from ..sync.scoring import Engine
-from ..sync.speakers import FaceResult
+from ..sync.speakers import FaceBoxes, FaceResult
+from .limits import LimitResult
 
 SCHEMA = 2
 
@@ -68,6 +70,8 @@ class Report:
     change; drift_ratio: the frame-rate ratio that it is, such as "25/24" (audio played so many times as fast is in sync).
     pieces, jumps: where the delay jumps, the pieces of the timeline with one delay each, and the changes between them.
     faces: each visible face, with the offset of its own. range_ms: delays from -range_ms to +range_ms were tested.
+    width, height: px of the displayed frame.
+    timecode: that of the first frame, as the file has it, None where it has none; video_start_s: when that frame is shown.
     """
 
     file: str
@@ -97,10 +101,14 @@ class Report:
     analysed_s: float
     duration_s: float
     fps: float
+    width: int
+    height: int
     detector: str
     device: str
     weights: str
     elapsed_s: float
+    timecode: str | None = None
+    video_start_s: float = 0.0
     curve: dict[str, list[float]] = field(default_factory=dict, repr=False)
 
     @property
@@ -138,8 +146,17 @@ class Report:
             return self
         return replace(self, forced=True, shift_ms=_shift_ms(self.best_delay_ms, is_in_sync(self.best_delay_ms / 1000, config)))
 
-    def to_dict(self, with_curve: bool = False) -> dict:
-        """The documented JSON object."""
+    def timecode_at(self, time_s: float) -> str:
+        """The timecode at a time on the clock, to the nearest frame; a file without timecode starts at 00:00:00:00."""
+        start = start_timecode(self.timecode, self.fps)
+        return str(start.plus(round((time_s - self.video_start_s) * start.rate)))
+
+    def to_dict(self, with_curve: bool = False, with_timecode: bool = False, with_boxes: bool = False) -> dict:
+        """The documented JSON object.
+
+        with_timecode: with a timecode beside each time of a piece, jump, segment and face. with_boxes: with the boxes of the faces
+        over time, for `from_dict`.
+        """
         row = {"schema": SCHEMA, **{k: v for k, v in vars(self).items() if k != "curve"}}
         row["reasons"] = list(self.reasons)
         row["segments"] = [
@@ -153,9 +170,16 @@ class Report:
         ]
         row["pieces"] = [piece._asdict() for piece in self.pieces]
         row["jumps"] = [jump._asdict() for jump in self.jumps]
-        row["faces"] = [_face_row(face) for face in self.faces]
+        row["faces"] = [_face_row(face, with_boxes) for face in self.faces]
         row["tracks"] = [track._asdict() for track in self.tracks]
+        if with_timecode:
+            for name in ("segments", "pieces", "jumps", "faces"):
+                row[name] = [self._with_timecode(entry) for entry in row[name]]
         return row | ({"curve": self.curve} if with_curve else {})
+
+    def _with_timecode(self, row: dict) -> dict:
+        times = {name: self.timecode_at(value) for name, value in row.items() if name.endswith("_s")}
+        return row | {f"{name.removesuffix('_s')}_timecode": timecode for name, timecode in times.items()}
 
     @staticmethod
     def from_dict(row: dict) -> Report:
@@ -166,8 +190,8 @@ class Report:
         interval = row["drift_interval_ms_per_min"]
         lists = {
             "drift_interval_ms_per_min": None if interval is None else tuple(interval),
-            "pieces": tuple(PieceResult(**piece) for piece in row["pieces"]),
-            "jumps": tuple(JumpResult(**jump) for jump in row["jumps"]),
+            "pieces": tuple(PieceResult(*(piece[name] for name in PieceResult._fields)) for piece in row["pieces"]),
+            "jumps": tuple(JumpResult(*(jump[name] for name in JumpResult._fields)) for jump in row["jumps"]),
             "faces": tuple(_face_of_row(face) for face in row["faces"]),
             "tracks": tuple(TrackResult(**track) for track in row["tracks"]),
             "reasons": tuple(row["reasons"]),
@@ -204,19 +228,23 @@ class Report:
             analysed_s=round(evidence.analysed_s, 2),
             duration_s=round(info.duration_s, 3),
             fps=round(fps, 3),
+            width=require_video(info).width,
+            height=require_video(info).height,
             detector=engine.detector.name,
             device=engine.backend.device,
             weights=engine.weights,
             elapsed_s=round(elapsed_s, 2),
+            timecode=info.timecode,
+            video_start_s=round(require_video(info).start_s, 4),
             curve={
                 "shift_ms": (-1000 * decision.delays_s[::-1]).round(1).tolist(),
                 "probability": np.nan_to_num(decision.curve[::-1]).round(4).tolist(),
             },
         )
 
-    def to_json(self, with_curve: bool = False, **more) -> str:
+    def to_json(self, with_curve: bool = False, with_timecode: bool = False, **more) -> str:
         """One line of JSON, with the fields of `more` after the report's own."""
-        return json.dumps(self.to_dict(with_curve) | more, ensure_ascii=False, allow_nan=False)
+        return json.dumps(self.to_dict(with_curve, with_timecode) | more, ensure_ascii=False, allow_nan=False)
 
 
 class Analysis(NamedTuple):
@@ -231,6 +259,7 @@ class Outcome:
     """The outcome for one file of a batch: its report, or an error of one line.
 
     target: where `fix` should write, None for `check`. written: what it wrote, as `Remuxed.to_dict`, None for nothing.
+    limits: the file judged by the limits that were asked for. details: what the HTML report shows of the evidence, if asked for.
     """
 
     file: str
@@ -238,17 +267,20 @@ class Outcome:
     target: str | None = None
     written: dict | None = None
     error: str | None = None
+    limits: tuple[LimitResult, ...] = ()
+    details: dict | None = field(default=None, repr=False)
 
     @property
     def settled(self) -> bool:
         """Whether there is an answer, and, for `fix`, a file was written."""
         return self.written is not None or (self.report is not None and self.report.decided)
 
-    def to_json(self, with_curve: bool = False) -> str:
+    def to_json(self, with_curve: bool = False, with_timecode: bool = False) -> str:
         """One line of JSON."""
         if self.report is None:
             return error_json(self.file, self.error or "")
-        return self.report.to_json(with_curve, **({} if self.target is None else {"written": self.written}))
+        limits = {"limits": [result.to_dict() for result in self.limits]} if self.limits else {}
+        return self.report.to_json(with_curve, with_timecode, **limits, **({} if self.target is None else {"written": self.written}))
 
 
 def _drift_fields(decision: Decision) -> dict:
@@ -274,8 +306,8 @@ def _jump_result(jump: Jump) -> JumpResult:
     return JumpResult(at_s, earliest_s, latest_s, _ms(jump.size_s))
 
 
-def _face_row(face: FaceResult) -> dict:
-    return {
+def _face_row(face: FaceResult, with_boxes: bool) -> dict:
+    row = {
         "start_s": round(face.start_s, 2),
         "end_s": round(face.end_s, 2),
         "box": [round(float(edge), 4) for edge in face.box],
@@ -283,14 +315,29 @@ def _face_row(face: FaceResult) -> dict:
         "probability": rounded(face.probability),
         "speech_share": rounded(face.speech_share),
         "speaking": [[round(start, 2), round(end, 2)] for start, end in face.speaking],
+        "certainty": rounded(face.certainty),
+        "uncertainty_ms": ms(face.uncertainty_s),
     }
+    times_s, edges = face.boxes
+    return row | ({"boxes": [times_s.round(3).tolist(), edges.astype(float).round(5).tolist()]} if with_boxes else {})
 
 
 def _face_of_row(row: dict) -> FaceResult:
     left, top, right, bottom = row["box"]
-    late_s = None if row["audio_delay_ms"] is None else row["audio_delay_ms"] / 1000
-    speaking = tuple((start, end) for start, end in row["speaking"])
-    return FaceResult(row["start_s"], row["end_s"], (left, top, right, bottom), late_s, row["probability"], row["speech_share"], speaking)
+    late_s, half_width_s = (None if row[name] is None else row[name] / 1000 for name in ("audio_delay_ms", "uncertainty_ms"))
+    times_s, edges = row.get("boxes", ((), ()))
+    return FaceResult(
+        start_s=row["start_s"],
+        end_s=row["end_s"],
+        box=(left, top, right, bottom),
+        delay_s=late_s,
+        probability=row["probability"],
+        speech_share=row["speech_share"],
+        speaking=tuple((start, end) for start, end in row["speaking"]),
+        certainty=row["certainty"],
+        uncertainty_s=half_width_s,
+        boxes=FaceBoxes(np.array(times_s, float), np.array(edges, np.float32).reshape(-1, 4)),
+    )
 
 
 def _shift_ms(delay_ms: float, in_sync: bool) -> float:

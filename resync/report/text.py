@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from ..config import CurveConfig
 from ..sync.drift import DriftConfig
 from .faces import face_groups
+from .limits import LimitResult
 from .result import Outcome, Report, TrackResult
 
 #: Words for a certainty of at least so much (weights/MODEL_CARD.md says how often answers of each are right).
 CONFIDENCE_WORDS = ((0.9, "very high"), (0.7, "high"), (0.5, "fair"))
 MAX_PIECES = 12  # printed; JSON has all
+Clock: TypeAlias = Callable[[float], str]  # prints a time in s
 WIDE_JUMP_S = 1.0  # a jump whose time is less certain than this is printed with its interval
+
+
+def clock(seconds: float) -> str:
+    """A time in the video as [hours:]minutes:seconds."""
+    minutes, tenths = divmod(round(10 * seconds), 600)
+    hours, minutes = divmod(minutes, 60)
+    return f"{f'{hours}:{minutes:02d}' if hours else minutes}:{tenths / 10:04.1f}"
 
 
 def report_text(report: Report) -> str:
@@ -18,19 +30,32 @@ def report_text(report: Report) -> str:
     return outcome_text(Outcome(report.file, report))
 
 
-def outcome_text(outcome: Outcome) -> str:
-    """The full report of an outcome. Several lines; one for an error."""
+def outcome_text(outcome: Outcome, with_timecode: bool = False) -> str:
+    """The full report of an outcome, with times as timecode if wanted. Several lines; one for an error."""
     report = outcome.report
     if report is None:
         return outcome.error or ""
+    at = clock_of(report, with_timecode)
     file = f"{report.file} with {report.audio}" if report.audio else report.file
-    verdict = verdict_text(report) if outcome.written else headline(report)
+    verdict = verdict_text(report, at) if outcome.written else headline(report, at)
     action = "" if outcome.target is None else f"; {action_text(outcome)}"
-    lines: list[tuple[str, str | list[str]]] = [
+    rows = [row for label, texts in labelled_texts(outcome, with_timecode) for row in _rows(label, texts)]
+    return "\n".join([f"{file}: {verdict}{action}", *rows])
+
+
+def labelled_texts(outcome: Outcome, with_timecode: bool = False) -> list[tuple[str, list[str]]]:
+    """What the text report prints below its first line: labels, each with its lines. Labels without any are left out."""
+    report = outcome.report
+    if report is None:
+        return []
+    at = clock_of(report, with_timecode)
+    texts: list[tuple[str, str | list[str]]] = [
         ("why", list(report.reasons)),
         ("best guess", _best_guess(report)),
         ("confidence", _confidence(report)),
-        ("pieces", _pieces(report)),
+        ("limits", [limit_text(result) for result in outcome.limits]),
+        ("timecode", _timecode(report) if with_timecode else ""),
+        ("pieces", _pieces(report, at)),
         ("off-screen", _offscreen(report)),
         ("faces", _faces(report)),
         ("drift", _drift(report)),
@@ -38,31 +63,37 @@ def outcome_text(outcome: Outcome) -> str:
         ("analysed", _analysed(report)),
         ("output", _output(outcome)),
     ]
-    rows = [row for label, texts in lines for row in _rows(label, [texts] if isinstance(texts, str) else texts)]
-    return "\n".join([f"{file}: {verdict}{action}", *rows])
+    lists = ((label, [given] if isinstance(given, str) else given) for label, given in texts)
+    return [(label, lines) for label, given in lists if (lines := list(filter(None, given)))]
 
 
 def _rows(label: str, texts: list[str]) -> list[str]:
-    """One row for each text that is not empty, the first with the label."""
-    return [f"  {label if i == 0 else '':<10}  {text}" for i, text in enumerate(filter(None, texts))]
+    """One row for each text, the first with the label."""
+    return [f"  {label if i == 0 else '':<10}  {text}" for i, text in enumerate(texts)]
 
 
-def headline(report: Report) -> str:
-    """The verdict in words, and how to correct a delay that changes."""
+def clock_of(report: Report, with_timecode: bool) -> Clock:
+    """How times of a report are printed: as timecode, or as minutes and seconds."""
+    return report.timecode_at if with_timecode else clock
+
+
+def headline(report: Report, at: Clock = clock) -> str:
+    """The verdict in words, and how to correct a delay that changes. at: prints a time."""
     options = {"drift": "--fix-drift", "jump": "--fix-drift --fix-jumps" if report.drift_ms_per_min else "--fix-jumps"}
     if report.verdict not in options:
-        return verdict_text(report)
-    return f"{verdict_text(report)}; a single shift cannot correct this, `fix {options[report.verdict]}` can"
+        return verdict_text(report, at)
+    return f"{verdict_text(report, at)}; a single shift cannot correct this, `fix {options[report.verdict]}` can"
 
 
-def verdict_text(report: Report) -> str:
-    """The verdict in words."""
+def verdict_text(report: Report, at: Clock = clock) -> str:
+    """The verdict in words. at: prints a time."""
     named = f" (frame-rate ratio {report.drift_ratio})" if report.drift_ratio else ""
     drift = f"drifts by {report.drift_ms_per_min or 0:+.0f} ms per minute{named}"
     if report.verdict == "drift":
         return f"audio {drift}"
     if report.verdict == "jump":
-        return f"audio {drift}, and its delay {_jumps(report)}" if report.drift_ms_per_min else f"audio delay {_jumps(report)}"
+        jumps = _jumps(report, at)
+        return f"audio {drift}, and its delay {jumps}" if report.drift_ms_per_min else f"audio delay {jumps}"
     if not report.decided or report.audio_delay_ms is None:
         return "undecided"
     delay_ms = report.audio_delay_ms
@@ -71,11 +102,11 @@ def verdict_text(report: Report) -> str:
     return f"audio is {delay_text(delay_ms)} ({abs(report.audio_delay_frames or 0):.1f} frames at {report.fps:g} fps)"
 
 
-def _jumps(report: Report) -> str:
+def _jumps(report: Report, at: Clock) -> str:
     if len(report.jumps) > 1:
         return f"jumps {len(report.jumps)} times"
     before, after = report.pieces
-    return f"jumps from {delay_text(before.audio_delay_ms)} to {delay_text(after.audio_delay_ms)} at {clock(after.start_s)}"
+    return f"jumps from {delay_text(before.audio_delay_ms)} to {delay_text(after.audio_delay_ms)} at {at(after.start_s)}"
 
 
 def action_text(outcome: Outcome) -> str:
@@ -94,13 +125,6 @@ def action_text(outcome: Outcome) -> str:
 
 def _shift_text(shift_ms: float | None) -> str:
     return f"shifted {abs(shift_ms):.0f} ms {'later' if shift_ms > 0 else 'earlier'}" if shift_ms else "not shifted"
-
-
-def clock(seconds: float) -> str:
-    """A time in the video as [hours:]minutes:seconds."""
-    minutes, tenths = divmod(round(10 * seconds), 600)
-    hours, minutes = divmod(minutes, 60)
-    return f"{f'{hours}:{minutes:02d}' if hours else minutes}:{tenths / 10:04.1f}"
 
 
 def delay_text(delay_ms: float) -> str:
@@ -133,14 +157,30 @@ def _confidence(report: Report) -> str:
     return f"{confidence_text(report.certainty)}{interval}{probability}"
 
 
-def _pieces(report: Report) -> list[str]:
+def limit_text(result: LimitResult) -> str:
+    """The verdict by one limit in words, such as "r37 (40 ms early to 60 ms late): fail, 120 ms late exceeds it by 60 ms"."""
+    limits, worst_ms = result.limits, result.worst_delay_ms
+    text = f"{limits.name} ({limits.early_ms:g} ms early to {limits.late_ms:g} ms late): {result.verdict}"
+    if worst_ms is None:
+        return text
+    if result.verdict == "fail":
+        text += f", {delay_text(worst_ms)} exceeds it by {max(0.1, round(result.excess_ms, 1)):g} ms"
+    return f"{text}, but borderline: the limit is within the 90 % interval" if result.borderline else text
+
+
+def _timecode(report: Report) -> str:
+    first, last = report.timecode_at(report.video_start_s), report.timecode_at(report.duration_s)
+    return f"{first} to {last} at {report.fps:g} fps{'' if report.timecode else ', counted from the first frame: the file has no timecode'}"
+
+
+def _pieces(report: Report, at: Clock) -> list[str]:
     """A line for each piece; where the delay drifts, too, with that at its start."""
     lines = []
     for i, piece in enumerate(report.pieces[:MAX_PIECES]):
-        text = f"{clock(piece.start_s)} to {clock(piece.end_s)}  {delay_text(piece.audio_delay_ms)}, +-{piece.uncertainty_ms:.0f} ms"
+        text = f"{at(piece.start_s)} to {at(piece.end_s)}  {delay_text(piece.audio_delay_ms)}, +-{piece.uncertainty_ms:.0f} ms"
         jump = report.jumps[i - 1] if i else None
         if jump and jump.latest_s - jump.earliest_s > WIDE_JUMP_S:
-            text += f" (starts between {clock(jump.earliest_s)} and {clock(jump.latest_s)})"
+            text += f" (starts between {at(jump.earliest_s)} and {at(jump.latest_s)})"
         lines.append(text)
     more = len(report.pieces) - MAX_PIECES
     return [*lines, f"and {more} more, see pieces in --json"] if more > 0 else lines

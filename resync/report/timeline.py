@@ -45,6 +45,11 @@ class TimeAxis:
         """Position of the end of the axis."""
         return max(float(self._positions[-1]), 1 / FPS)
 
+    @property
+    def scale(self) -> tuple[list[float], list[float]]:
+        """Times in s at which the scale of the axis may change, ascending, and their positions."""
+        return self._knots, self._positions.tolist()
+
     def bends(self, start_s: float, end_s: float) -> np.ndarray:
         """start_s, end_s and the times between at which the scale of the axis may change: float [n >= 2], ascending."""
         return np.array([start_s, *(knot for knot in self._knots if start_s < knot < end_s), end_s])

@@ -42,9 +42,20 @@ def uncertainty(scores: AnyScores, config: DecideConfig = DecideConfig(), smooth
     step of the 10 ms grid is added, below which nothing was measured. What a bootstrap over one clip
     cannot see, that the network's zero varies between clips, is `uncertainty_floor_s`, added in quadrature.
     """
-    odds, weight = voted_log_odds(scores, smooth)
+    return interval(*voted_log_odds(scores, smooth), scores.delays, config, smooth, draws)
+
+
+def interval(
+    odds: np.ndarray,
+    weight: np.ndarray,
+    delays: np.ndarray,
+    config: DecideConfig = DecideConfig(),
+    smooth: CurveConfig = CurveConfig(),
+    draws: int = 60,
+) -> float:
+    """The same from sums of weighted log-odds and of weights over seconds: float [seconds, delays]. delays: [delays] in hops."""
     drawn = np.random.default_rng(0).multinomial(len(odds), np.full(len(odds), 1 / len(odds)), size=draws).astype(float)
     curves = (mean_curve(o, w, smooth) for o, w in zip(drawn @ odds, drawn @ weight))
-    delays = [find_peak(curve, scores.delays).delay_s for curve in curves if not np.isnan(curve).all()]
-    low, high = np.percentile(delays, [5, 95])
+    peaks = [find_peak(curve, delays).delay_s for curve in curves if not np.isnan(curve).all()]
+    low, high = np.percentile(peaks, [5, 95])
     return float(np.hypot((high - low) / 2 + HOP_S / 2, config.uncertainty_floor_s))

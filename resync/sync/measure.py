@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
@@ -21,6 +23,8 @@ from .pieces import next_span
 from .sampling import is_long, planned_s, sampled_segments
 from .scoring import EmbeddedSegment, Engine, ScoredSegment, embed_segment, mouth_segments, score_segment
 from .speakers import face_results
+
+logger = logging.getLogger(__name__)
 
 MAX_JUMP_SPANS = 40  # analysed to locate the jumps of a long video
 
@@ -63,6 +67,8 @@ class _Video:
         self.is_sampled = is_long(source.info, config.sampling)
         self._planned = sampled_segments(source, engine.detector, config.sampling)
         self._done_s = 0.0
+        if self.is_sampled:
+            logger.info("%s: longer than %g s, so only samples of it are analysed", source.info.path, config.sampling.full_scan_s)
 
     def rounds(self) -> Iterator[None]:
         """Analyse the planned segments in rounds: while the answer may still turn out certain, no more should be started than is needed."""
@@ -78,12 +84,17 @@ class _Video:
                 self.spans.append(span)
                 yield span
 
+        began = time.monotonic()
         with closing(mouth_segments(self.engine, self.source, noted(), self.config)) as segments:
             for mouths in segments:
                 self.segments.append(embed_segment(self.engine, mouths))
                 self.on_segment(self.segments[-1])  # while the next one is being decoded
                 self._limit_crops()
                 self._done_s += len(mouths.ticks) / FPS
+                start_s, end_s, now = mouths.ticks[0].time_s, mouths.ticks[-1].time_s, time.monotonic()
+                line = "%s: %.2f to %.2f s analysed in %.2f s, face tracks: %d"
+                logger.info(line, self.source.info.path, start_s, end_s, now - began, len(mouths.tracks))
+                began = now
                 if self._progress:
                     self._progress(Progress(self._done_s, planned_s(self.source.info, self.config.sampling)))
         self.segments.sort(key=lambda segment: segment.first_tick)
@@ -130,7 +141,16 @@ class _Track:
         if not segments:
             return too_short(require_video(self.video.source.info).duration_s)
         config = self.video.config
-        return decide(Scores.join(segments), segments, self._decide_config(), config.curve, self.audio.start_s)
+        decision = decide(Scores.join(segments), segments, self._decide_config(), config.curve, self.audio.start_s)
+        self._log(decision, len(segments))
+        return decision
+
+    def _log(self, decision: Decision, segments: int) -> None:
+        best = "no single best offset" if decision.best_s is None else f"best offset {round(1000 * decision.best_s):+d} ms"
+        sure = "" if decision.certainty is None else f", certainty {decision.certainty:.2f}"
+        basis = (self.audio.track + 1, self.tested_s, segments)
+        line = "%s: %s, %s%s (audio track %d, offsets up to %g s, segments: %d)"
+        logger.info(line, self.video.source.info.path, decision.verdict, best, sure, *basis)
 
     def _decide_config(self) -> DecideConfig:
         config = self.video.config
@@ -188,7 +208,7 @@ def _measurement(video: _Video, track: _Track) -> Evidence:
     scored = track.scored()
     column = decision.peak.index if decision.peak else None
     windows = () if column is None else strongest_windows(zip(video.segments, scored), column)
-    faces = face_results((face for segment in scored for face in segment.faces), decision, video.config.curve)
+    faces = face_results((face for segment in scored for face in segment.faces), decision, video.config.decide, video.config.curve)
     config = replace(video.config, curve=replace(video.config.curve, range_s=track.tested_s))
     return Evidence(config, video.source.info, track.audio, decision, tuple(s.scores for s in scored), windows, faces)
 

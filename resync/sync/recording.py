@@ -50,7 +50,7 @@ def onset_bands(info: MediaInfo, track: int) -> np.ndarray:
     for audio in _chunks(info, track):
         mels = log_mel(audio)
         usable = mels.shape[1] // BANDS * BANDS
-        levels = mels[:, :usable].reshape(len(mels), BANDS, -1).mean(2)
+        levels = mels[:, :usable].reshape(len(mels), BANDS, usable // BANDS).mean(2)
         bands.append(np.diff(levels, axis=0, prepend=levels[:1]).clip(0))
     return np.concatenate(bands)
 

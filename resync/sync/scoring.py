@@ -24,7 +24,7 @@ from ..syncnet.backend import Backend
 from ..syncnet.mel import log_mel
 from .activity import activity_mask, activity_share, audible_mask
 from .curve import Scores, frame_to_hop, pair_cosines
-from .speakers import Box, FaceScores, face_scores
+from .speakers import FaceBoxes, FaceScores, face_scores
 
 FRAMES_AHEAD = 32  # decoded frames that wait for the face detector
 SEGMENTS_AHEAD = 1  # segments that wait to be scored
@@ -54,12 +54,12 @@ class SegmentMouths(NamedTuple):
 class EmbeddedFace(NamedTuple):
     """One face of a segment.
 
-    start: number of its first window in the segment; box: its mean position (left, top, right, bottom) as shares of the frame;
-    mouth: float16 [windows, E], unit embeddings; crops: uint8 [windows + 4, size, size], None where they were dropped.
+    start: number of its first window in the segment; boxes: where it is; mouth: float16 [windows, E], unit embeddings;
+    crops: uint8 [windows + 4, size, size], None where they were dropped.
     """
 
     start: int
-    box: Box
+    boxes: FaceBoxes
     mouth: np.ndarray
     crops: np.ndarray | None
 
@@ -137,9 +137,8 @@ def extract_mouths(engine: Engine, frames: Iterable[Frame], config: Config) -> S
 def embed_segment(engine: Engine, segment: SegmentMouths) -> EmbeddedSegment:
     """Embed the mouths of a segment."""
     ticks, count = segment.ticks, len(segment.ticks) - WINDOW_FRAMES + 1
-    width, height = segment.frame_size
     faces = tuple(
-        EmbeddedFace(track.start, _shares(track.box, width, height), engine.backend.embed_mouths(crops).astype(np.float16), crops)
+        EmbeddedFace(track.start, _face_boxes(track, segment), engine.backend.embed_mouths(crops).astype(np.float16), crops)
         for track, crops in zip(segment.tracks, segment.crops)
     )
     return EmbeddedSegment(ticks[0].index, np.array([tick.time_s for tick in ticks[:count]]), mean_frame_lag(ticks), faces)
@@ -163,16 +162,15 @@ def score_segment(engine: Engine, audio: AudioSource, segment: EmbeddedSegment, 
     best, chosen = best_face(probability, config.curve.face_frames)
     scores = Scores(best, delays, segment.time_s, *shares)
     faces = tuple(
-        face_scores(face.box, face.start, own[face.start : face.start + len(face.mouth)], scores)
+        face_scores(face.boxes, face.start, own[face.start : face.start + len(face.mouth)], scores)
         for face, own in zip(segment.faces, probability)
     )
     return ScoredSegment(scores, faces, chosen.astype(np.uint8) if len(faces) > 1 else None)
 
 
-def _shares(box: Box, width: int, height: int) -> Box:
-    """A box in px as shares of the frame."""
-    left, top, right, bottom = np.clip(np.array(box) / (width, height, width, height), 0, 1).tolist()
-    return left, top, right, bottom
+def _face_boxes(track: FaceTrack, segment: SegmentMouths) -> FaceBoxes:
+    times_s = np.array([segment.ticks[frame].shown_s for frame in track.detected])
+    return FaceBoxes(times_s, np.clip(track.boxes / np.tile(segment.frame_size, 2), 0, 1).astype(np.float32))
 
 
 def best_face(faces: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:

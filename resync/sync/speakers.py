@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from ..config import FPS, HOP_S, WINDOW_FRAMES, CurveConfig, FaceConfig
+from ..config import FPS, HOP_S, WINDOW_FRAMES, CurveConfig, DecideConfig, DecisionRule, FaceConfig
 from ..faces.boxes import iou
+from .certainty import certainty, interval
 from .course import Course, columns_at
 from .curve import Scores, find_peak, mean_curve, weighted_log_odds
 from .decide import Decision
@@ -22,11 +23,30 @@ MIN_SPEECH = 0.2  # of a second: with less active audio nobody speaks
 MIN_WEIGHT = 5.0  # windows of speech that an offset of a face's own needs
 
 
+class FaceBoxes(NamedTuple):
+    """Where a face was detected; in between it moves evenly.
+
+    time_s: float [m], when each frame with a detection is shown; edges: float32 [m, 4], (left, top, right, bottom) as shares of the frame.
+    """
+
+    time_s: np.ndarray
+    edges: np.ndarray
+
+    @property
+    def mean(self) -> Box:
+        """The mean position."""
+        left, top, right, bottom = self.edges.mean(axis=0, dtype=float).tolist()
+        return left, top, right, bottom
+
+
+NO_BOXES = FaceBoxes(np.empty(0), np.empty((0, 4), np.float32))
+
+
 class FaceScores(NamedTuple):
     """The scores of one face of a segment in blocks of one second.
 
     start_s, end_s: when it is visible; from_start, to_end: whether from the first, and until the last window of the segment;
-    box: its mean position. odds, weight: sums of weighted log-odds and of weights,
+    boxes: where it is. odds, weight: sums of weighted log-odds and of weights,
     float32 [blocks, delays]; probability: weighted sums of P(in sync), and speech: sums of the share of active audio, alike.
     """
 
@@ -34,7 +54,7 @@ class FaceScores(NamedTuple):
     end_s: float
     from_start: bool
     to_end: bool
-    box: Box
+    boxes: FaceBoxes
     odds: np.ndarray
     weight: np.ndarray
     probability: np.ndarray
@@ -45,7 +65,9 @@ class FaceScores(NamedTuple):
 class FaceResult:
     """One face: when and where it is visible, and how well it fits the audio.
 
-    delay_s: the offset of its own curve's peak, None with too little speech; probability: P(in sync) of that peak.
+    box: its mean position; boxes: its position over time, as far as the video was analysed.
+    delay_s: the offset of its own curve's peak, None with too little speech; probability: P(in sync) of that peak; certainty: that it
+    is the true offset, by the rule for whole videos; uncertainty_s: half-width of its 90 % interval, None for about a second or less.
     speech_share: share of the speech during its time that is its own at the chosen offset, None where there is no speech.
     speaking: (start, end) in s of each time during which the speech is its own, in whole seconds from its start.
     """
@@ -57,9 +79,12 @@ class FaceResult:
     probability: float | None
     speech_share: float | None
     speaking: tuple[tuple[float, float], ...] = ()
+    certainty: float | None = None
+    uncertainty_s: float | None = None
+    boxes: FaceBoxes = field(default=NO_BOXES, compare=False, repr=False)
 
 
-def face_scores(box: Box, start: int, probability: np.ndarray, scores: Scores) -> FaceScores:
+def face_scores(boxes: FaceBoxes, start: int, probability: np.ndarray, scores: Scores) -> FaceScores:
     """Scores of a face from its P(in sync) [windows, delays], whose first row is window `start` of the segment with `scores`."""
     own = replace(scores.rows(start, start + len(probability)), probability=probability)
     odds, weight = weighted_log_odds(own)
@@ -67,15 +92,17 @@ def face_scores(box: Box, start: int, probability: np.ndarray, scores: Scores) -
     total, speech = (np.add.reduceat(x, blocks) for x in (np.nan_to_num(probability) * own.weight, own.speech))
     start_s, end_s = float(own.time_s[0]), float(own.time_s[-1]) + WINDOW_FRAMES / FPS
     edges = start == 0, start + len(probability) == len(scores.time_s)
-    return FaceScores(start_s, end_s, *edges, box, *(x.astype(np.float32) for x in (odds, weight, total, speech)))
+    return FaceScores(start_s, end_s, *edges, boxes, *(x.astype(np.float32) for x in (odds, weight, total, speech)))
 
 
-def face_results(faces: Iterable[FaceScores], decision: Decision, smooth: CurveConfig = CurveConfig()) -> tuple[FaceResult, ...]:
+def face_results(
+    faces: Iterable[FaceScores], decision: Decision, config: DecideConfig = DecideConfig(), smooth: CurveConfig = CurveConfig()
+) -> tuple[FaceResult, ...]:
     """The result of each face in order of time; one that stays at its place from one segment to the next is one face.
 
     decision: on the scores that the faces are part of.
     """
-    return tuple(_result(parts, decision, smooth) for parts in _joined(sorted(faces, key=lambda face: face.start_s)))
+    return tuple(_result(parts, decision, config, smooth) for parts in _joined(sorted(faces, key=lambda face: face.start_s)))
 
 
 def chosen_columns(decision: Decision, time_s: np.ndarray) -> np.ndarray | None:
@@ -95,7 +122,7 @@ def _joined(faces: Sequence[FaceScores]) -> list[list[FaceScores]]:
     for face in faces:
         for chain in reversed(chains):
             last = chain[-1]
-            same_place = iou(np.array([last.box]), np.array([face.box]))[0, 0] >= FaceConfig.link_iou
+            same_place = iou(last.boxes.edges[-1:], face.boxes.edges[:1])[0, 0] >= FaceConfig.link_iou
             follows = last.to_end and face.from_start and -1 / FPS <= face.start_s - last.end_s <= MAX_GAP_S
             if follows and same_place:
                 chain.append(face)
@@ -105,18 +132,26 @@ def _joined(faces: Sequence[FaceScores]) -> list[list[FaceScores]]:
     return chains
 
 
-def _result(parts: list[FaceScores], decision: Decision, smooth: CurveConfig) -> FaceResult:
+def _result(parts: list[FaceScores], decision: Decision, config: DecideConfig, smooth: CurveConfig) -> FaceResult:
     odds, weight, total, speech = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("odds", "weight", "probability", "speech")
     )
     seconds = np.array([part.end_s - part.start_s for part in parts])
-    left, top, right, bottom = np.average([part.box for part in parts], axis=0, weights=seconds).tolist()
-    blank = FaceResult(parts[0].start_s, parts[-1].end_s, (left, top, right, bottom), None, None, None)
+    left, top, right, bottom = np.average([part.boxes.mean for part in parts], axis=0, weights=seconds).tolist()
+    boxes = FaceBoxes(*(np.concatenate(values) for values in zip(*(part.boxes for part in parts))))
+    blank = FaceResult(parts[0].start_s, parts[-1].end_s, (left, top, right, bottom), None, None, None, boxes=boxes)
     values = mean_curve(odds.sum(0), weight.sum(0), smooth)
     if np.isnan(values).all() or weight.sum(0).max() < MIN_WEIGHT:
         return blank
-    peak = find_peak(values, decision.delays_s / HOP_S)
-    found = replace(blank, delay_s=peak.delay_s, probability=peak.height)
+    delays = decision.delays_s / HOP_S
+    peak = find_peak(values, delays)
+    found = replace(
+        blank,
+        delay_s=peak.delay_s,
+        probability=peak.height,
+        certainty=certainty(values, peak, delays, config.rule or DecisionRule()),
+        uncertainty_s=interval(odds, weight, delays, config, smooth) if len(odds) > 1 else None,
+    )
     starts = np.concatenate([part.start_s + np.arange(len(part.odds)) for part in parts])
     ends = np.minimum(starts + 1, np.repeat([part.end_s for part in parts], [len(part.odds) for part in parts]))
     columns = chosen_columns(decision, (starts + ends) / 2)

@@ -36,15 +36,24 @@ def load_backend(path: Path, device: str = "auto", threads: int = 0) -> Backend:
     threads: CPU threads, 0 = one per core. Raises WeightsError, and DeviceError for an unknown device or missing CUDA.
     PyTorch is imported only when CUDA is requested or a CUDA driver is present.
     """
-    if device != "cpu" and (device != "auto" or has_cuda_driver()):
+    chosen = resolve_device(device)
+    if chosen != "cpu":
         from .torch_backend import TorchBackend, pick_device
 
-        chosen = pick_device(device)
-        if chosen.type == "cuda":
-            return TorchBackend.load(path, chosen)
+        return TorchBackend.load(path, pick_device(chosen))
     from .onnx_backend import OnnxBackend
 
     return OnnxBackend.load(path, threads)
+
+
+def resolve_device(device: str) -> str:
+    """The device that `load_backend` takes for a name, as in `Backend.device`: cpu or cuda:N. Raises DeviceError."""
+    if device == "cpu" or (device == "auto" and not has_cuda_driver()):
+        return "cpu"
+    from .torch_backend import pick_device
+
+    chosen = pick_device(device)
+    return "cpu" if chosen.type == "cpu" else f"cuda:{chosen.index or 0}"
 
 
 def has_cuda_driver() -> bool:

@@ -2,14 +2,23 @@
 
 import json
 import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from helpers import LATE, UNDECIDED, WRITTEN
 
 from resync import FixOptions, Overwrite
+from resync.batch import cache_file as cache_file_module
+from resync.batch import version_0_3
 from resync.batch.cache import ResultsCache
 from resync.batch.jobs import Job, JobRunner
+from resync.batch.settings import Models
 from resync.config import Config, DecisionRule
 from resync.errors import BatchError, WeightsError
 from resync.report.result import Outcome
@@ -27,22 +36,40 @@ def cache_file(tmp_path):
     return tmp_path / "cache"
 
 
-def cached(path, job, settings="s"):
-    """What a new run with these settings gets from the cache for a job."""
-    return ResultsCache(path, settings).find(job)
+class StubRunner(JobRunner):
+    """A runner whose settings have a given digest and whose network is that of the sample reports."""
+
+    def __init__(self, settings="s", models=Models("centerface", "cpu", "net:0123"), **options):
+        super().__init__(Config(), options=FixOptions(**options))
+        self._digest, self._models = settings, models
+
+    def settings(self):
+        return self._digest
+
+    def settings_of_0_3(self):
+        return f"old {self._digest}"
+
+    def models(self):
+        return self._models
 
 
-def add(path, job, outcome):
-    cache = ResultsCache(path, "s")
-    assert cache.find(job) is None
-    cache.add(job, outcome)
+def cached(path, job, *given, **options):
+    """What a new run gets from the cache for a job; see StubRunner."""
+    with closing(ResultsCache(path, StubRunner(*given, **options))) as cache:
+        return cache.find(job)
+
+
+def add(path, job, outcome, **options):
+    with closing(ResultsCache(path, StubRunner(**options))) as cache:
+        assert cache.find(job) is None
+        cache.add(job, outcome)
 
 
 def test_cached_result_equals_the_first(video, cache_file, tmp_path):
     job, outcome = Job(video), Outcome(str(video), replace(LATE, file=str(video)))
     add(cache_file, job, outcome)
     assert cached(cache_file, job).to_json(with_curve=True) == outcome.to_json(with_curve=True)
-    assert cached(cache_file, job, settings="other") is None
+    assert cached(cache_file, job, "other") is None
     assert cached(cache_file, Job(tmp_path / "b.mp4")) is None
 
 
@@ -51,6 +78,16 @@ def test_cached_result_has_the_name_given_now(video, cache_file, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     outcome = cached(cache_file, Job(video.relative_to(tmp_path)))
     assert outcome.file == outcome.report.file == "a.mp4"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows takes only text")
+def test_file_name_that_is_not_text(cache_file, tmp_path):
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff.mp4"))
+    odd.write_bytes(b"video")
+    target = odd.with_suffix(".mkv")
+    target.write_bytes(b"fixed")
+    add(cache_file, Job(odd, target), Outcome(str(odd), LATE, str(target), WRITTEN | {"file": str(target)}))
+    assert cached(cache_file, Job(odd, target)).written["file"] == str(target)
 
 
 def test_changed_file_is_not_cached(video, cache_file):
@@ -69,15 +106,54 @@ def test_changed_file_is_not_cached(video, cache_file):
     assert cached(cache_file, Job(video)) is None
 
 
-def test_fixed_file_is_cached_while_its_output_exists(video, cache_file, tmp_path):
+def test_fixed_file_is_cached_while_its_output_is_whole(video, cache_file, tmp_path):
     target = tmp_path / "out.mp4"
-    target.touch()
+    target.write_bytes(b"fixed")
     job = Job(video, target)
     add(cache_file, job, Outcome(str(video), LATE, str(target), WRITTEN | {"file": str(target)}))
     assert cached(cache_file, job).written["file"] == str(target)
     assert cached(cache_file, Job(video, tmp_path / "other.mp4")) is None
+    target.write_bytes(b"")
+    assert cached(cache_file, job) is None
     target.unlink()
     assert cached(cache_file, job) is None
+
+
+def test_checked_file_is_not_taken_for_a_fixed_one(video, cache_file, tmp_path):
+    """Nor the other way round."""
+    target = tmp_path / "out.mp4"
+    add(cache_file, Job(video), Outcome(str(video), LATE))
+    assert cached(cache_file, Job(video, target)) is None
+    target.write_bytes(b"fixed")
+    add(cache_file, Job(video, target), Outcome(str(video), LATE, str(target), WRITTEN | {"file": str(target)}))
+    assert cached(cache_file, Job(video, target)).written and cached(cache_file, Job(video)).written is None
+
+
+def test_plot_and_exported_audio_belong_to_the_result(video, cache_file, tmp_path):
+    target, plot, export = (tmp_path / name for name in ("out.mp4", "p.png", "o.wav"))
+    job, done = Job(video, target), Outcome(str(video), LATE, str(target), WRITTEN | {"file": str(target)})
+    for path in (target, plot, export):
+        path.write_bytes(b"whole")
+    add(cache_file, job, done, plot=plot, export=export)
+    assert cached(cache_file, job, plot=plot, export=export) and cached(cache_file, job)
+    assert cached(cache_file, job, plot=tmp_path / "other.png") is None
+    for path in (plot, export):
+        path.unlink()
+        assert cached(cache_file, job, plot=plot, export=export) is None
+        path.write_bytes(b"whole")
+    undecided = Job(video, tmp_path / "never.mp4")
+    add(tmp_path / "second", undecided, Outcome(str(video), UNDECIDED, str(undecided.target)), plot=plot, export=export)
+    export.unlink()  # without a result there is none
+    assert cached(tmp_path / "second", undecided, plot=plot, export=export)
+    plot.unlink()
+    assert cached(tmp_path / "second", undecided, plot=plot, export=export) is None
+
+
+def test_result_of_other_models_than_expected_is_not_kept(video, cache_file):
+    """The weights file was replaced during the run, or a worker of a cluster has another device."""
+    for report in (replace(LATE, weights="net:4567"), replace(LATE, device="cuda:0"), replace(LATE, detector="insightface:x")):
+        add(cache_file, Job(video), Outcome(str(video), report))
+    assert cached(cache_file, Job(video)) is None
 
 
 def test_undecided_file_is_cached_without_an_output(video, cache_file, tmp_path):
@@ -91,26 +167,181 @@ def test_errors_are_not_cached(video, cache_file):
     assert cached(cache_file, Job(video)) is None
 
 
-def test_incomplete_line_of_a_killed_run_is_ignored(video, cache_file, tmp_path):
-    other = tmp_path / "b.mp4"
-    other.touch()
+def test_report_in_the_format_of_another_version_is_not_used(video, cache_file):
     add(cache_file, Job(video), Outcome(str(video), LATE))
-    complete = cache_file.read_bytes()
-    for cut in (5, len(complete) // 2, len(complete) - 1):
-        cache_file.write_bytes(complete + complete[:cut])
-        add(cache_file, Job(other), Outcome(str(other), LATE))
-        cache = ResultsCache(cache_file, "s")
-        assert cache.find(Job(video)) and cache.find(Job(other))
+    with closing(sqlite3.connect(cache_file)) as database, database:
+        database.execute("update results set result = json_remove(result, '$.verdict')")
+    assert cached(cache_file, Job(video)) is None
 
 
 def test_files_of_another_kind_are_never_written_to(tmp_path):
-    for name, data in (("video.mp4", b"\0\0\0 ftypisom"), ("out.jsonl", LATE.to_json().encode() + b"\n")):
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(BatchError, match=f"{name}: is not a results cache; name another file"):
-            ResultsCache(tmp_path / name, "s")
-        assert (tmp_path / name).read_bytes() == data
+    with closing(sqlite3.connect(tmp_path / "catalogue.db")) as database, database:
+        database.execute("create table t (x)")
+    (tmp_path / "video.mp4").write_bytes(b"\0\0\0 ftypisom")
+    (tmp_path / "out.jsonl").write_bytes(LATE.to_json().encode() + b"\n")
+    for path in sorted(tmp_path.iterdir()):
+        before = path.read_bytes()
+        with pytest.raises(BatchError, match=f"{path.name}: is not a results cache; name another file"):
+            ResultsCache(path, StubRunner())
+        assert path.read_bytes() == before
     with pytest.raises(BatchError, match="cannot be used as a results cache"):
-        ResultsCache(tmp_path / "no" / "cache", "s")
+        ResultsCache(tmp_path / "no" / "cache", StubRunner())
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_damaged_cache_is_one_line(video, cache_file):
+    add(cache_file, Job(video), Outcome(str(video), LATE))
+    whole = cache_file.read_bytes()
+    cache_file.write_bytes(whole[:200] + bytes(len(whole) - 200))
+    with pytest.raises(BatchError, match="^[^\n]*cannot be used as a results cache [^\n]*$"):
+        cached(cache_file, Job(video))
+
+
+# --- several processes, and interruptions
+
+
+def test_several_processes_share_a_cache(tmp_path, video):
+    """Each adds its own results and finds those of the others; none is lost."""
+    code = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from helpers import LATE
+from test_cache import StubRunner
+from resync.batch.cache import ResultsCache
+from resync.batch.jobs import Job
+from resync.report.result import Outcome
+folder, first = Path(sys.argv[1]), int(sys.argv[2])
+with closing(ResultsCache(folder / "cache", StubRunner())) as cache:
+    for number in range(first, first + 50):
+        job = Job(folder / f"{number}.mp4")
+        cache.find(job)
+        cache.add(job, Outcome(str(job.source), LATE))
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])}
+    commands = [[sys.executable, "-c", code, str(tmp_path), str(50 * n)] for n in range(2)]
+    processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for command in commands]
+    assert [process.communicate()[1] for process in processes] == [""] * 2
+    with closing(ResultsCache(tmp_path / "cache", StubRunner())) as cache:
+        assert all(cache.find(Job(tmp_path / f"{number}.mp4")) for number in range(100))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "cache"]
+
+
+def test_results_of_a_killed_process_are_kept(tmp_path, video, cache_file):
+    """It has closed nothing; what it had stored is in the log beside the cache."""
+    cache = ResultsCache(cache_file, StubRunner())
+    cache.find(Job(video))
+    cache.add(Job(video), Outcome(str(video), LATE))
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    for path in tmp_path.glob("cache*"):
+        shutil.copy(path, killed / path.name)
+    assert cached(killed / "cache", Job(video))
+    cache.close()
+
+
+def test_what_cannot_be_saved_now_is_saved_later(video, cache_file, tmp_path, monkeypatch):
+    other = tmp_path / "b.mp4"
+    other.touch()
+    cache = ResultsCache(cache_file, StubRunner())
+    for job in (Job(video), Job(other)):
+        assert cache.find(job) is None
+    monkeypatch.setattr(cache, "_database", full := FullDisk(cache._database))
+    cache.add(Job(video), Outcome(str(video), LATE))
+    full.is_full = False
+    cache.add(Job(other), Outcome(str(other), LATE))
+    cache.close()
+    assert cached(cache_file, Job(video)) and cached(cache_file, Job(other))
+    cache = ResultsCache(cache_file, StubRunner("other"))
+    cache.find(Job(video))
+    monkeypatch.setattr(cache, "_database", FullDisk(cache._database))
+    cache.add(Job(video), Outcome(str(video), LATE))
+    with pytest.raises(BatchError, match="^[^\n]*cache: cannot be used as a results cache .*full.*; free some space[^\n]*$"):
+        cache.close()
+
+
+class FullDisk:
+    """A database that takes no more rows."""
+
+    def __init__(self, database):
+        self._database, self.is_full = database, True
+
+    def __enter__(self):
+        return self._database.__enter__()
+
+    def __exit__(self, *error):
+        return self._database.__exit__(*error)
+
+    def execute(self, statement, *values):
+        if self.is_full and statement.startswith("insert"):
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._database.execute(statement, *values)
+
+    def close(self):
+        self._database.close()
+
+
+def test_no_log_in_shared_memory_on_a_network_file_system(video, cache_file, monkeypatch):
+    monkeypatch.setattr(cache_file_module, "is_local", lambda path: False)
+    cache = ResultsCache(cache_file, StubRunner())
+    assert cache._database.execute("pragma journal_mode").fetchone() == ("delete",)
+    assert cache.find(Job(video)) is None
+    cache.add(Job(video), Outcome(str(video), LATE))
+    assert [path.name for path in cache_file.parent.glob("cache*")] == ["cache"]
+    assert cached(cache_file, Job(video))
+    cache.close()
+
+
+# --- caches of version 0.3
+
+
+@pytest.fixture
+def old_cache(delayed_clip, cache_file, tmp_path):
+    """A function that writes a cache as version 0.3 did, and returns its job."""
+
+    def write(target=None, written=None):
+        source = delayed_clip(200)
+        stat = source.stat()
+        new = ("width", "height", "timecode", "video_start_s")
+        result = {name: value for name, value in replace(LATE, file=str(source)).to_dict(True).items() if name not in new}
+        result["faces"] = [{name: face[name] for name in OLD_FACE} for face in result["faces"]]
+        result |= {} if target is None else {"written": written}
+        row = {"file": str(source), "stamp": [stat.st_size, stat.st_mtime_ns], "settings": "old s", "result": result}
+        line = json.dumps(row)
+        with open(cache_file, "a") as file:
+            file.write(line + "\n" + line[: len(line) // 2])
+        return Job(source, target)
+
+    return write
+
+
+OLD_FACE = ("start_s", "end_s", "box", "audio_delay_ms", "probability", "speech_share", "speaking")
+
+
+def test_results_of_version_0_3_are_imported(old_cache, cache_file, tmp_path):
+    job = old_cache()
+    report = cached(cache_file, job).report
+    assert (report.audio_delay_ms, report.width, report.height, report.timecode) == (120.0, 256, 256, None)
+    assert cached(cache_file, job, "other") is None and cached(cache_file, job._replace(target=tmp_path / "out.mp4")) is None
+    assert sqlite3.connect(cache_file).execute("select count(*) from results").fetchone() == (1,)
+
+
+def test_fixed_files_of_version_0_3_are_done_while_they_exist(old_cache, cache_file, tmp_path):
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"fixed")
+    job = old_cache(target, WRITTEN | {"file": str(target)})
+    assert cached(cache_file, job).written["file"] == str(target)
+    target.unlink()
+    assert cached(cache_file, job) is None
+
+
+def test_digest_of_version_0_3(tmp_path, monkeypatch):
+    """As that version computed it."""
+    monkeypatch.setattr(version_0_3, "sha256_of", lambda path: "8f9b6bba0bd0")
+    assert version_0_3.settings_digest(Config(), None, FixOptions()) == "d32486ad1f2038f3"
+    wide = replace(Config(), curve=replace(Config().curve, range_s=2.0), device="cpu")
+    options = FixOptions(force=True, overwrite=Overwrite.OWN, plot=Path("p.png"))
+    assert version_0_3.settings_digest(wide, None, options) == "cb8b5451be33fe49"
 
 
 def test_settings_differ_where_results_may(video):
@@ -138,9 +369,18 @@ def test_settings_differ_where_results_may(video):
 
 
 def test_second_try_may_overwrite_only_what_the_first_wrote(video, tmp_path):
-    assert Job(video, tmp_path / "x").retry().overwrite == Overwrite.ANY
+    assert Job(video, tmp_path / "x").retry().overwrite == Overwrite.OWN
+    assert Job(video, tmp_path / "x", Overwrite.ANY).retry().overwrite == Overwrite.ANY
     assert Job(video, tmp_path / "x", existed=True).retry().overwrite == Overwrite.NEVER
     assert Job(video, tmp_path / "x", Overwrite.OWN, existed=True).retry().overwrite == Overwrite.OWN
+
+
+def test_second_try_replaces_no_other_output(video, tmp_path):
+    """On a cluster each try counts as a second one, as Dask itself repeats them."""
+    export = tmp_path / "o.wav"
+    export.write_bytes(b"mine")
+    outcome = JobRunner(Config(), options=FixOptions(export=export))(Job(video, tmp_path / "x.mp4").retry())
+    assert "o.wav: already exists" in outcome.error and export.read_bytes() == b"mine"
 
 
 def test_paths_are_absolute_for_other_machines(tmp_path, monkeypatch):

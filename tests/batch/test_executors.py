@@ -3,11 +3,24 @@
 import multiprocessing
 import os
 import time
+from contextlib import suppress
 
 import pytest
-from toy_jobs import KILLED, CountedDouble, NotInstalled, ToyJob, double, exit_slowly, lost, sleep_after_the_first
+from toy_jobs import (
+    KILLED,
+    CountedDouble,
+    NotInstalled,
+    ToyJob,
+    double,
+    exit_slowly,
+    half_a_second,
+    hang_in_the_second,
+    lost,
+    sleep_after_the_first,
+)
 
-from resync.batch.executors import Executor, _Pool
+from resync.batch.executors import Executor
+from resync.batch.pool import Kind, Pool
 from resync.errors import BatchError
 from resync.parallel import available_cores
 
@@ -87,14 +100,50 @@ def test_interrupt_leaves_no_process(toys):
     assert not multiprocessing.active_children()
 
 
+posix_only = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+
+@posix_only
+@pytest.mark.parametrize("count", [1, 2])
+def test_job_that_hangs_is_given_up_and_the_others_go_on(toys, tmp_path, count):
+    """Its process ends, with the programs that it started, and what it left behind is cleared away."""
+    cleared = []
+    executor = Executor(hang_in_the_second, lost, clear=lambda job: cleared.append(job.number))
+    results = by_number(executor.run_processes(toys(4), count, timeout_s=2.0))
+    assert results.pop(1).startswith("gave up after 2 s") and results == {0: 0, 2: 2, 3: 3}
+    assert cleared == [1] and not multiprocessing.active_children()
+    assert_ended(int((tmp_path / "program").read_text()))
+
+
+def assert_ended(pid):
+    """A process that is no child of this one ends, or is a zombie that nobody has asked about."""
+    until = time.monotonic() + 30
+    while os.path.exists(f"/proc/{pid}"):
+        with suppress(OSError), open(f"/proc/{pid}/stat") as stat:
+            if stat.read().rsplit(")", 1)[1].split()[0] == "Z":
+                return
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_time_that_results_wait_to_be_read_is_no_fault_of_a_job(toys):
+    results = {}
+    for job, result in Executor(half_a_second, lost).run_processes(toys(6), 2, timeout_s=2.0):
+        results[job.number] = result
+        time.sleep(2.5 if job.number == 0 else 0)
+    assert results == {n: n for n in range(6)}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 def test_process_that_is_terminated_while_it_ends_is_silent(toys, capfd):
     (job,) = toys(1)
-    pool = _Pool(exit_slowly, 1)
-    pipe = pool.submit(job)
-    assert pipe.recv() == (True, None)
+    pool = Pool(exit_slowly, 1)
+    pool.submit(job)
+    while not any(event.kind is Kind.RESULT for event in pool.wait()):
+        pass
     (process,) = multiprocessing.active_children()
-    pipe.close()  # it ends of its own accord now
+    for pipe in pool._processes:
+        pipe.close()  # it ends of its own accord now
     until = time.monotonic() + 30
     while not (job.folder / "ending").exists() and time.monotonic() < until:
         time.sleep(0.01)
@@ -123,6 +172,26 @@ def test_dask_survives_the_death_of_workers(toys, tmp_path, workers, recwarn):
     assert len(pids) == len(set(pids)), "a worker got the work twice"
     assert {str(answer.pid) for answer in answers.values()} <= set(pids)
     assert not [w for w in recwarn if issubclass(w.category, (DeprecationWarning, FutureWarning)) and "plugin" in str(w.message)]
+
+
+@posix_only
+def test_dask_gives_up_a_job_that_hangs(toys, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        results = by_number(Executor(hang_in_the_second, lost).run_dask(toys(4), cluster.scheduler_address, timeout_s=2.0))
+    assert results.pop(1).startswith("gave up after 2 s") and results == {0: 0, 2: 2, 3: 3}
+    assert_ended(int((tmp_path / "program").read_text()))
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file"), ("", "names no scheduler"), ("[]", "names"), ('{"address": 3}', "3")])
+def test_scheduler_file_without_a_scheduler_is_one_line(toys, tmp_path, content, why):
+    """Dask itself would wait for it without end."""
+    pytest.importorskip("distributed")
+    path = tmp_path / "cluster.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(BatchError, match=f"^[^\n]*{why}[^\n]*; start one with `dask scheduler`$"):
+        list(Executor(double, lost).run_dask(toys(1), str(path)))
 
 
 def test_dask_workers_that_cannot_load_the_work_are_one_line(toys):

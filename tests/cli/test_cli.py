@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-from click.testing import CliRunner
 from helpers import REPORT_KEYS
 
 from resync import Analyzer, Config
@@ -19,10 +18,13 @@ from resync.cli.options import make_config
 ANALYSIS = "--audio --audio-track --range --exhaustive --detector --device --weights"
 BATCH = "-r --recursive -j --jobs --skip-done --shard --dask"
 OPTIONS = {
-    "check": f"{ANALYSIS} {BATCH} --plot -y --overwrite --curve --fail-over-ms --json --csv -q --quiet",
+    "check": f"{ANALYSIS} {BATCH} --plot --html -y --overwrite --curve --fail-over-ms --json --csv -q --quiet",
     "fix": f"{ANALYSIS} {BATCH} -o --output-dir -y --overwrite --overwrite-media --force --fix-drift --reencode-audio --export-audio"
     " --plot --json --csv -q --quiet",
     "shift": "--ms -y --overwrite --overwrite-media --reencode-audio -q --quiet",
+    "filter": "-o --output-dir --manifest --dry-run --link --reencode-audio --sha256 -y --overwrite --overwrite-media --keep-within-ms"
+    " --max-offset-ms --no-resync --min-certainty --max-uncertainty-ms --min-probability --max-offscreen --min-seconds --undecided"
+    " -r --recursive -j --jobs --shard --dask --audio-track --range --exhaustive --detector --device --weights -q --quiet",
     "plot": f"{ANALYSIS} -y --overwrite --json -q --quiet",
     "preview": f"{ANALYSIS} --start --seconds -y --overwrite --overwrite-media --json -q --quiet",
     "demo": "--delay-ms --seed --seconds -q --quiet",
@@ -31,33 +33,6 @@ OPTIONS = {
     "evaluate": "--list --weights --split --device --detector --json --calibrate --write",
 }
 HEAVY = ("torch", "cv2", "insightface", "matplotlib", "moviepy", "scipy", "av", "onnxruntime", "numpy")
-
-
-@pytest.fixture
-def resync(tmp_path):
-    """Run the command in a process of its own, in an empty folder."""
-
-    def run(*args, code):
-        command = [sys.executable, "-m", "resync", *map(str, args)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, stdin=subprocess.DEVNULL)
-        assert done.returncode == code and "Traceback" not in done.stderr, (done.returncode, done.stdout, done.stderr)
-        return done
-
-    return run
-
-
-@pytest.fixture
-def invoke(tmp_path, monkeypatch):
-    """Run the command in this process, which is faster, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args, code):
-        done = CliRunner().invoke(main, [str(arg) for arg in args])
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        assert done.exit_code == code, (done.exit_code, done.output)
-        return done
-
-    return run
 
 
 # --- check, fix, shift, demo

@@ -33,7 +33,8 @@ def render(scale, roll, centre, shape=(480, 640)):
 
 
 def track_of(landmarks, frames=1, start=0):
-    return FaceTrack(start, np.repeat(np.asarray(landmarks, np.float32)[None], frames, 0), 100.0)
+    landmarks = np.repeat(np.asarray(landmarks, np.float32)[None], frames, 0)
+    return FaceTrack(start, landmarks, 100.0, np.array([start, start + frames - 1]), np.zeros((2, 4), np.float32))
 
 
 def expected_crop():

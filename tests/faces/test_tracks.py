@@ -146,6 +146,12 @@ def test_positions_between_detections_are_interpolated():
     assert np.abs(track.landmarks - expected).max() < 12
 
 
+def test_boxes_are_those_of_the_detections():
+    (track,) = tracks_of(lambda f: None if f == 30 else (10 + 2 * f, 20), range(0, 101, 5))
+    assert track.detected.tolist() == [f for f in range(0, 101, 5) if f != 30]
+    assert track.boxes[:, 0].tolist() == [10 + 2 * f for f in track.detected] and (track.boxes[:, 3] == 140).all()
+
+
 def test_short_gap_is_bridged_and_long_gap_ends_the_track():
     assert spans(tracks_of(lambda f: None if f == 30 else (10, 20), range(0, 61, 5))) == [(0, 61)]
     assert spans(tracks_of(lambda f: None if 25 <= f <= 45 else (10, 20), range(0, 81, 5))) == [(0, 21), (50, 81)]

@@ -31,12 +31,12 @@ def test_errors_name_the_target_and_the_cause_in_one_line(tmp_path):
 
 
 def test_ffmpeg_does_not_read_standard_input(monkeypatch):
-    stdins, run = [], subprocess.run
+    stdins, popen = [], subprocess.Popen
 
     def spy(*args, **kwargs):
         stdins.append(kwargs.get("stdin"))
-        return run(*args, **kwargs)
+        return popen(*args, **kwargs)
 
-    monkeypatch.setattr(subprocess, "run", spy)
+    monkeypatch.setattr(subprocess, "Popen", spy)
     run_ffmpeg([ffmpeg_exe(), "-version"], "in.mp4", "out.mp4")
     assert stdins == [subprocess.DEVNULL]

@@ -1,5 +1,6 @@
 """Temporary files are removed however a process ends, and foreign media files are recognised."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from helpers import ffmpeg
 from PIL import Image
 
 from resync.errors import OutputError
-from resync.remux.paths import MARKER, Overwrite, check_output, clear_leftovers, is_foreign_media, marker_options, temporary_output
+from resync.remux.paths import MARKER, Overwrite, check_output, is_foreign_media, marker_options, written_output
+from resync.remux.temporary import clear_leftovers
 
 SLOW_FFMPEG = """#!/bin/sh
 for last; do :; done
@@ -28,35 +30,6 @@ posix_only = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limit
 
 def temporary_files(folder):
     return list(folder.glob(".resync-*"))
-
-
-def test_a_temporary_file_is_removed_unless_it_was_renamed(tmp_path):
-    with pytest.raises(RuntimeError):
-        with temporary_output(tmp_path / "out.mp4") as temporary:
-            temporary.write_text("half")
-            assert temporary.parent == tmp_path and temporary.suffix == ".mp4" and temporary_files(tmp_path) == [temporary]
-            raise RuntimeError
-    assert not os.listdir(tmp_path)
-    with temporary_output(tmp_path / "out.mp4") as temporary:
-        temporary.write_text("whole")
-        temporary.rename(tmp_path / "out.mp4")
-    assert os.listdir(tmp_path) == ["out.mp4"]
-
-
-@posix_only
-def test_only_leftovers_of_ended_processes_are_cleared(tmp_path):
-    with temporary_output(tmp_path / "out.mp4") as own:
-        own.write_text("half")
-        ended = subprocess.Popen([sys.executable, "-c", ""])
-        ended.wait()
-        dead = own.with_name(own.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-"))
-        other_host = own.with_name(own.name.replace(own.name[8:16], "0" * 8))
-        stale = other_host.with_suffix(".mkv")
-        for path in (dead, other_host, stale, tmp_path / ".resync-notes"):
-            path.write_text("half")
-        os.utime(stale, (0, 0))
-        clear_leftovers(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} == {own.name, other_host.name, ".resync-notes"}
 
 
 # --- killed processes ------------------------------------------------------------------------------
@@ -231,3 +204,39 @@ def test_bad_output_paths_are_refused(tmp_path, kind):
         check_output(source, path)
     check_output(source, tmp_path / "new.csv")
     check_output(source, existing, overwrite=True)
+
+
+# --- outputs get their names -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_appears_meanwhile_is_not_replaced(tmp_path, monkeypatch, links):
+    """Another program writes a file of the same name during the work; also where the file system has no hard links."""
+
+    def refuse(*args):
+        raise PermissionError(errno.EPERM, "not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(OutputError, match="o.txt: already exists"):
+        with written_output(tmp_path / "o.txt") as out:
+            out.write_text("ours")
+            (tmp_path / "o.txt").write_text("theirs")
+    for overwrite in (Overwrite.NEVER, Overwrite.OWN):
+        with pytest.raises(OutputError, match="o.wav"):
+            with written_output(tmp_path / "o.wav", overwrite=overwrite) as out:
+                out.write_text("ours")
+                soundfile.write(tmp_path / "o.wav", np.zeros(100), 16_000)
+    assert (tmp_path / "o.txt").read_text() == "theirs" and soundfile.info(tmp_path / "o.wav").frames == 100
+    with written_output(tmp_path / "new.txt") as out:
+        out.write_text("ours")
+    assert sorted(os.listdir(tmp_path)) == ["new.txt", "o.txt", "o.wav"] and (tmp_path / "new.txt").read_text() == "ours"
+
+
+def test_errors_of_the_system_are_one_line(tmp_path):
+    with pytest.raises(OutputError, match="^[^\n]*o.txt: cannot be written [^\n]*; choose another place$"):
+        with written_output(tmp_path / "o.txt") as out:
+            out.unlink()
+    with pytest.raises(OutputError, match="does not exist"), written_output(tmp_path / "no" / "o.txt"):
+        pytest.fail("the body ran")
+    assert not os.listdir(tmp_path)

@@ -23,7 +23,7 @@ from resync.sync.curve import Scores, delay_grid
 from resync.sync.evidence import MAX_WINDOWS, WINDOWS_PER_SEGMENT, strongest_windows
 from resync.sync.pieces import Piece
 from resync.sync.scoring import EmbeddedFace, EmbeddedSegment, ScoredSegment
-from resync.sync.speakers import FaceResult
+from resync.sync.speakers import NO_BOXES, FaceResult
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_only_the_strongest_windows_are_kept():
         scores = constant_scores(delays, 8.0 * number, 8)
         rows = [0, 40, 80, 120]  # more than a second apart
         scores.probability[rows, column] = heights
-        face = EmbeddedFace(0, (0, 0, 1, 1), np.zeros((196, 1)), np.full((200, 2, 2), number, np.uint8))
+        face = EmbeddedFace(0, NO_BOXES, np.zeros((196, 1)), np.full((200, 2, 2), number, np.uint8))
         segments.append((EmbeddedSegment(200 * number, scores.time_s, 0.0, (face,)), ScoredSegment(scores, (), None)))
     kept = strongest_windows(segments, column)
     best = [sorted(scored.scores.probability[:, column], reverse=True)[:WINDOWS_PER_SEGMENT] for _, scored in segments]

@@ -3,8 +3,9 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from helpers import DRIFT, JUMP, LATE, REPORT_KEYS, UNDECIDED, WRITTEN
+from helpers import BOXES, DRIFT, JUMP, LATE, REPORT_KEYS, UNDECIDED, WRITTEN
 
 from resync.remux.correction import Correction
 from resync.report.result import Outcome, Report, error_json, ms, rounded
@@ -22,7 +23,8 @@ def test_json_has_exactly_the_documented_keys():
         {"start_s": 8.0, "end_s": 16.0, "audio_delay_ms": None, "probability": None},
     ]
     face = {"start_s": 0.0, "end_s": 15.96, "box": [0.31, 0.2, 0.69, 0.84], "audio_delay_ms": 121.0, "probability": 0.91}
-    assert row["faces"] == [face | {"speech_share": 0.75, "speaking": [[0.0, 5.0], [7.0, 12.0]]}]
+    speech = {"speech_share": 0.75, "speaking": [[0.0, 5.0], [7.0, 12.0]]}
+    assert row["faces"] == [face | speech | {"certainty": 0.98, "uncertainty_ms": 19.0}]
 
 
 def test_pieces_and_jumps_are_on_the_clock_of_the_video():
@@ -57,6 +59,7 @@ def test_unknown_is_null():
         "drift_start_ms",
         "drift_interval_ms_per_min",
         "drift_ratio",
+        "timecode",
     }
     assert row["reasons"] == ["no face where there is audio"] and row["segments"] == []
 
@@ -71,6 +74,14 @@ def test_a_report_is_restored_from_its_json():
         again = Report.from_dict(json.loads(report.to_json(with_curve=True)))
         assert again.to_json(with_curve=True) == report.to_json(with_curve=True) and again.pieces == report.pieces
         assert Report.from_dict(json.loads(report.to_json())).curve == {}
+
+
+def test_the_boxes_of_faces_are_restored_where_they_are_included():
+    (face,) = Report.from_dict(json.loads(json.dumps(LATE.to_dict(with_boxes=True)))).faces
+    assert face == LATE.faces[0] and face.boxes.time_s.tolist() == BOXES.time_s.tolist()
+    assert np.abs(face.boxes.edges - BOXES.edges).max() < 1e-5 and face.boxes.edges.dtype == np.float32
+    (face,) = Report.from_dict(json.loads(LATE.to_json())).faces
+    assert face == LATE.faces[0] and face.boxes.time_s.shape == (0,) and face.boxes.edges.shape == (0, 4)
 
 
 def test_outcomes_as_json():

@@ -71,7 +71,7 @@ def test_names_cannot_break_the_table():
 def test_csv_parses():
     text = "\n".join([csv_row(COLUMNS), *map(outcome_csv, OUTCOMES.values()), outcome_csv(Outcome('q",\n.mp4', LATE))])
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert set(COLUMNS) == {*REPORT_KEYS, "written", "error"} - {"schema", "segments", "jumps"} and COLUMNS[0] == "file"
+    assert set(COLUMNS) == {*REPORT_KEYS, "limits", "written", "error"} - {"schema", "segments", "jumps"} and COLUMNS[0] == "file"
     late, fixed, fine, forced, drift, jump, undecided, failed, odd = rows
     assert late["file"] == "a b.mp4" and float(late["audio_delay_ms"]) == 120 and late["written"] == late["error"] == ""
     assert fixed["written"] == "out.mp4" and float(fixed["shift_ms"]) == -120 and forced["forced"] == "True"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sync_helpers import Scene, fake_engine, make_scores, scene_config
+from sync_helpers import Scene, fake_engine, make_scores, scene_config, still
 
 from resync.sync.evidence import MAX_WINDOWS, evidence_for, strongest_windows
 from resync.sync.measure import measure
@@ -16,7 +16,7 @@ def scored_segment(windows=100, reach=10, face_start=0, crops=True, chosen=None,
     odds[40, reach + 3] = 4.0
     scores = make_scores(odds, np.arange(-reach, reach + 1), start_s=tick / 25, **audio)
     numbered = np.arange(face_start, windows + 4, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    face = EmbeddedFace(face_start, (0, 0, 1, 1), np.zeros((windows - face_start, 4), np.float16), numbered if crops else None)
+    face = EmbeddedFace(face_start, still((0, 0, 1, 1)), np.zeros((windows - face_start, 4), np.float16), numbered if crops else None)
     other = face._replace(crops=np.full_like(numbered, 255))
     faces = (face,) if chosen is None else (other, face)
     return EmbeddedSegment(tick, scores.time_s, 0.0, faces), ScoredSegment(scores, (), chosen)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sync_helpers import Scene, fake_engine, scene_config
+from sync_helpers import Scene, fake_engine, scene_config, still
 
 from resync.config import HOP_S, HOPS_PER_FRAME
 from resync.sync.curve import delay_grid
@@ -39,7 +39,9 @@ def test_a_segment_is_embedded_with_place_and_crops():
     segment = embedded(Scene(8, 0.0), 2.0, 4.0)
     assert segment.first_tick == 50 and len(segment.time_s) == 46 and segment.time_s[[0, -1]].tolist() == [2.0, 3.8]
     (face,) = segment.faces
-    assert face.start == 0 and face.box == pytest.approx(BOX) and face.crops.shape == (50, 8, 8)
+    assert face.start == 0 and face.boxes.mean == pytest.approx(BOX) and face.crops.shape == (50, 8, 8)
+    times_s = [*np.arange(2.0, 4.0, 0.2), 3.96]  # every fifth frame, and the last one
+    assert face.boxes.time_s == pytest.approx(times_s) and face.boxes.edges == pytest.approx(np.tile(BOX, (11, 1)))
     assert face.mouth.shape == (46, 5) and face.mouth.dtype == np.float16
     bare = segment.without_crops()
     assert bare.faces[0].crops is None and (bare.faces[0].mouth == face.mouth).all() and face.crops is not None
@@ -82,14 +84,14 @@ def test_the_speaking_face_is_chosen_and_each_keeps_its_own_scores():
     scene = Scene(4, 0.0)
     whole = embedded(scene)
     speaker = whole.faces[0]._replace(start=20, mouth=whole.faces[0].mouth[20:], crops=whole.faces[0].crops[20:])
-    listener = EmbeddedFace(0, (0.7, 0.1, 0.9, 0.3), -whole.faces[0].mouth, whole.faces[0].crops)
+    listener = EmbeddedFace(0, still((0.7, 0.1, 0.9, 0.3)), -whole.faces[0].mouth, whole.faces[0].crops)
     segment = EmbeddedSegment(0, whole.time_s, 0.0, (listener, speaker))
     scored = score_segment(fake_engine(), scene.tracks[0], segment, delay_grid(0.2), CONFIG)
     assert scored.chosen.dtype == np.uint8 and (scored.chosen[25:, 20] == 1).all() and (scored.chosen[:20] == 0).all()
     assert np.isfinite(scored.scores.probability).all()
     assert scored.scores.probability[30:, 20].mean() > 0.9 > 0.1 > scored.scores.probability[:20, 20].mean()
     first, second = scored.faces
-    assert (first.start_s, second.start_s) == (0.0, pytest.approx(0.8)) and first.box == listener.box and second.box == speaker.box
+    assert (first.start_s, second.start_s) == (0.0, pytest.approx(0.8)) and first.boxes is listener.boxes and second.boxes is speaker.boxes
     assert first.odds.shape == (4, 41) and second.odds.shape == (4, 41)
     assert second.odds[:, 20].sum() > 0 > first.odds[:, 20].sum()
 

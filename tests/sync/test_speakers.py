@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sync_helpers import still
 
 from resync.config import FPS
 from resync.sync.curve import Peak, Scores, delay_grid
 from resync.sync.decide import Decision
 from resync.sync.drift import Drift
 from resync.sync.pieces import Piece
-from resync.sync.speakers import chosen_columns, face_results, face_scores
+from resync.sync.speakers import FaceBoxes, chosen_columns, face_results, face_scores
 
 DELAYS = delay_grid(0.5)
 LEFT, RIGHT = (0.1, 0.2, 0.3, 0.6), (0.6, 0.2, 0.8, 0.6)
@@ -33,13 +34,13 @@ def segment(start_s=0.0, speech=1.0):
     return Scores(np.full((count, len(DELAYS)), np.nan, np.float32), DELAYS, time_s, active, active)
 
 
-def face(scores, box, fits, delay_s=0.2, first=0, seconds=SECONDS):
-    """A face visible from second `first` on, whose mouth fits the audio at one delay in these seconds."""
+def face(scores, box, fits, delay_s=0.2, first=0, seconds=SECONDS, boxes=None):
+    """A face visible from second `first` on, whose mouth fits the audio at one delay, or one for each second, in these seconds."""
     p = np.full((seconds * FPS, len(DELAYS)), 0.1, np.float32)
     for second in fits:
-        rows = slice((second - first) * FPS, (second - first + 1) * FPS)
-        p[rows, np.abs(0.01 * DELAYS - delay_s) < 0.05] = 0.95
-    return face_scores(box, first * FPS, p, scores)
+        rows, late_s = slice((second - first) * FPS, (second - first + 1) * FPS), np.broadcast_to(delay_s, SECONDS)[second]
+        p[rows, np.abs(0.01 * DELAYS - late_s) < 0.05] = 0.95
+    return face_scores(boxes or still(box), first * FPS, p, scores)
 
 
 def test_two_faces_that_take_turns():
@@ -74,6 +75,30 @@ def test_a_face_that_stays_is_one_across_segments():
     assert right.start_s == pytest.approx(10.16) and right.speech_share == 0
     later = segment(9.0)
     assert len(face_results([face(first, LEFT, ()), face(later, LEFT, ())], decision())) == 2
+
+
+def test_a_face_that_moves_is_one_across_segments():
+    """It is compared where one segment ends and the next one starts, not by its mean positions, which are far apart."""
+    across = FaceBoxes(np.array([0.0, 8.0]), np.array([LEFT, RIGHT], np.float32))
+    back = FaceBoxes(np.array([8.16, 16.0]), np.array([RIGHT, LEFT], np.float32))
+    first, second = face(segment(), None, (), boxes=across), face(segment(8.16), None, (), boxes=back)
+    (result,) = face_results([first, second], decision())
+    assert result.boxes.time_s.tolist() == [0, 8, 8.16, 16]
+    assert result.boxes.edges == pytest.approx(np.array([LEFT, RIGHT, RIGHT, LEFT]))
+    assert result.box == pytest.approx(np.mean([LEFT, RIGHT], axis=0))
+    assert len(face_results([first, face(segment(8.16), LEFT, ())], decision())) == 2
+
+
+def test_each_face_has_a_certainty_and_an_interval_of_its_own():
+    scores = segment()
+    speaker, listener = face_results([face(scores, LEFT, range(8)), face(scores, RIGHT, ())], decision())
+    assert speaker.certainty > 0.9 > 0.1 > listener.certainty
+    (wide,) = face_results([face(scores, RIGHT, range(8), delay_s=[0.2, 0.3] * 4)], decision())
+    assert 0.016 < speaker.uncertainty_s < 0.03 < wide.uncertainty_s, "seconds that disagree make it wider"
+    (brief,) = face_results([face(scores, LEFT, (0,), seconds=1)], decision())
+    assert brief.delay_s == pytest.approx(0.2, abs=0.01) and brief.uncertainty_s is None, "a single second has no spread"
+    (silent,) = face_results([face(segment(speech=0), LEFT, range(8))], decision())
+    assert silent.certainty is None and silent.uncertainty_s is None
 
 
 def test_a_cut_ends_a_face_even_where_the_next_one_is_at_the_same_place():

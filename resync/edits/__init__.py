@@ -1,0 +1,1 @@
+"""Edit lists: the corrected timeline for editing programs."""
