@@ -16,7 +16,7 @@ from threading import Lock
 from typing import TypeAlias
 
 from .config import Config, PreviewConfig
-from .errors import MediaError
+from .errors import MediaError, WeightsError
 from .faces.detect import make_detector
 from .media.source import AudioSource, VideoSource, open_source
 from .parallel import threads_per_stage
@@ -239,8 +239,11 @@ def _load_engine(config: Config) -> Engine:
     faces = config.faces if config.faces.threads else replace(config.faces, threads=threads)
     detector = make_detector(faces.detector, faces)
     path = Path(config.weights) if config.weights else default_weights_path()
+    digest = sha256_of(path) if path.is_file() else ""
     backend = load_backend(path, config.device, threads)
-    engine = Engine(detector, backend, f"{path.name}:{sha256_of(path)[:12]}")
+    if sha256_of(path) != digest:  # the reports are to name what was loaded
+        raise WeightsError(f"{path}: was replaced while it was read; run the command again")
+    engine = Engine(detector, backend, f"{path.name}:{digest[:12]}")
     loaded = (detector.name, engine.weights, backend.device, time.monotonic() - began)
     logger.info("detector %s and network %s loaded on %s in %.2f s", *loaded)
     return engine

@@ -6,11 +6,27 @@ and the way out. The command line prints that line and exits with `exit_code`.
 
 from __future__ import annotations
 
+import os
+
+
+def printable(text: str) -> str:
+    """A text in one line, without characters that control a terminal: names of files may hold any."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
 
 class ResyncError(Exception):
     """Base of all errors that are reported to the user in one line."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def os_error_line(error: OSError) -> str:
+    """An error of the system that names a file, as one line for the user."""
+    name = error.filename if isinstance(error.filename, str) else os.fsdecode(error.filename)
+    return printable(f"{name}: cannot be used ({error.strerror}); check its name, its permissions and the disk")
 
 
 class MediaError(ResyncError):

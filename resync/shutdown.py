@@ -21,6 +21,8 @@ GRACE_S = 1.2  # for unwinding
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 _cleanups: dict[object, tuple[int, Callable[[], object]]] = {}  # the thread that left each, and what to do
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_cleanups.clear)  # they belong to the parent
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import shutil
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,12 +12,12 @@ import soundfile
 from helpers import UNDECIDED, ffmpeg, packets_md5
 
 import resync
-from resync import Analyzer, Config, FixOptions, MediaError, OutputError, Overwrite
+from resync import Analyzer, Config, FixOptions, MediaError, OutputError, Overwrite, WeightsError, api
 from resync.config import DecisionRule
 from resync.demo.clip import delay_samples, talking_clip, write_clip
 from resync.demo.voice import VOICE_RATE
 from resync.media.probe import probe
-from resync.syncnet.checkpoint import load_model, save_model, sha256_of
+from resync.syncnet.checkpoint import default_weights_path, load_model, save_model, sha256_of
 from resync.syncnet.dimensions import Dimensions
 
 FRAME_MS = 40.0
@@ -345,3 +346,17 @@ def test_replaced_weights_are_used_by_new_analyzers_only(delayed_clip, tmp_path)
     assert second.weights == f"own.safetensors:{sha256_of(weights)[:12]}" != name
     assert second.curve != first.curve
     assert timeless(before.analyze(delayed_clip(200))) == timeless(first)
+
+
+def test_weights_that_are_replaced_while_they_are_read_are_refused(tmp_path, monkeypatch):
+    """The report is to name the weights that were used."""
+    path = shutil.copy(default_weights_path(), tmp_path / "w.safetensors")
+
+    def replaced(*args, load=api.load_backend):
+        backend = load(*args)
+        path.write_bytes(b"others")
+        return backend
+
+    monkeypatch.setattr(api, "load_backend", replaced)
+    with pytest.raises(WeightsError, match="^[^\n]*w.safetensors: was replaced while it was read; run the command again$"):
+        Analyzer(replace(Config(), weights=str(path))).engine  # noqa: B018

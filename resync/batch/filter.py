@@ -63,37 +63,42 @@ class FilterRunner:
             if outcome.report is None:
                 return job.row._replace(action=FAILED, reason=outcome.error or "")
             figures = Figures.from_report(outcome.report)
-        choice = choose(figures, self.selection)
-        row = job.row._replace(figures=figures, action=choice.action, reason=choice.reason)
+        row, choice = self._judged(job.row._replace(figures=figures), figures)
         try:
-            return row if job.target is None else self._place(job, job.target, row, choice)
+            return self._finished(job, row, choice) or self._place(job, row, choice)
         except Exception as error:  # as in JobRunner
             return row._replace(action=FAILED, reason=error_line(job.source, error))
 
-    def _place(self, job: ClipJob, target: Path, row: Row, choice: Choice) -> Row:
-        """Make the output what was chosen; returns its row. Raises ResyncError."""
-        if choice.shift_ms is None:
-            if row.output:
-                remove_output(target, job.overwrite)
-            return row.without_output()
-        if choice.shift_ms:
-            written = shift_clip(job.source, target, choice.shift_ms, job.overwrite, self.options.reencode)
-        else:
-            written = keep_clip(job.source, target, job.overwrite, self.options.link)
-        digest = sha256_of_output(target) if self.options.sha256 else None
-        return row._replace(output=row.path, written=written, shift_ms=choice.shift_ms, sha256=digest)
-
     def settled(self, job: ClipJob) -> Row | None:
         """The row of a clip with which nothing is left to do; None if there is something. Raises OutputError."""
-        if job.row.figures is None:
+        return job.row.figures and self._finished(job, *self._judged(job.row, job.row.figures))
+
+    def _judged(self, row: Row, figures: Figures) -> tuple[Row, Choice]:
+        choice = choose(figures, self.selection)
+        return row._replace(action=choice.action, reason=choice.reason), choice
+
+    def _finished(self, job: ClipJob, row: Row, choice: Choice) -> Row | None:
+        """The row, if the output is what was chosen. Raises OutputError."""
+        if job.target is None or (row.output is None and choice.shift_ms is None):
+            return row
+        if row.output is None or row.shift_ms is None or row.shift_ms != choice.shift_ms:
             return None
-        choice = choose(job.row.figures, self.selection)
-        row = job.row._replace(action=choice.action, reason=choice.reason)
-        if job.target is None or row.output is None:
-            return row if job.target is None or choice.shift_ms is None else None
-        if row.shift_ms != choice.shift_ms or (row.shift_ms and self.options.reencode and row.written != REENCODED):
+        if row.shift_ms and self.options.reencode and row.written != REENCODED:
             return None
         return row._replace(sha256=sha256_of_output(job.target)) if self.options.sha256 and row.sha256 is None else row
+
+    def _place(self, job: ClipJob, row: Row, choice: Choice) -> Row:
+        """Make the output what was chosen; returns its row. Raises ResyncError."""
+        assert job.target is not None
+        if choice.shift_ms is None:
+            remove_output(job.target, job.overwrite)
+            return row.without_output()
+        if choice.shift_ms:
+            written = shift_clip(job.source, job.target, choice.shift_ms, job.overwrite, self.options.reencode)
+        else:
+            written = keep_clip(job.source, job.target, job.overwrite, self.options.link)
+        digest = sha256_of_output(job.target) if self.options.sha256 else None
+        return row._replace(output=row.path, written=written, shift_ms=choice.shift_ms, sha256=digest)
 
     def settings(self) -> str:
         """A digest of everything that the figures of a clip depend on besides. Raises what `JobRunner.settings` raises."""
@@ -180,11 +185,11 @@ def _outputs(files: list[Input], inputs: Path, outputs: Path) -> list[tuple[Path
 
 
 def _known_row(source: Path, relative: str, manifest: Manifest, settings: str) -> Row:
-    """What the manifest says about a clip, without figures that may be out of date."""
+    """What the manifest says about a clip, without what may be out of date."""
     row, (size, mtime_ns) = manifest.rows.get(relative, Row(relative)), file_stamp(source)
-    if (row.size, row.mtime_ns, row.settings) == (size, mtime_ns, settings):
-        return row
-    return row._replace(figures=None, size=size, mtime_ns=mtime_ns, settings=settings)
+    if (row.size, row.mtime_ns) != (size, mtime_ns):
+        return Row(relative, output=row.output, size=size, mtime_ns=mtime_ns, settings=settings)
+    return row if row.settings == settings else row._replace(figures=None, settings=settings)
 
 
 def _job(source: Path, target: Path, row: Row, overwrite: Overwrite) -> ClipJob:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..api import Analyzer, FixOptions
 from ..config import Config
-from ..errors import ResyncError
+from ..errors import ResyncError, os_error_line
 from ..remux.paths import Overwrite
 from ..remux.temporary import clear_leftovers
 from ..report.html.details import evidence_details
@@ -125,6 +125,8 @@ def error_line(source: Path, error: Exception) -> str:
     if isinstance(error, ResyncError):
         return str(error)
     logger.info("%s: unexpected error", source, exc_info=True)
+    if isinstance(error, OSError) and error.filename is not None:
+        return os_error_line(error)
     at = traceback.extract_tb(error.__traceback__)[-1]
     message = " ".join(f"{type(error).__name__} {error}".split())
     return f"{source}: unexpected {message} (at {Path(at.filename).name}:{at.lineno}); please report this"

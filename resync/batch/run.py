@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def report_targets(files: Iterable[Path], folder: Path, suffix: str, options: Ba
 
 def fix_job(source: Path, target: Path, options: BatchOptions, overwrite: Overwrite) -> Job:
     """The job of one file with a given output."""
-    return _placed(Job(source, target, overwrite, target.exists()), options)
+    return _placed(Job(source, target, overwrite, os.path.exists(target)), options)
 
 
 def run_batch(

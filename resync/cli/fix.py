@@ -66,7 +66,7 @@ def fix(
         return 0 if outcome.settled else ERROR if outcome.error else UNDECIDED
 
     if output_dir is not None:
-        skipped = lambda path: click.echo(f"{path}: skipped, it is an output of resync", err=True)  # noqa: E731
+        skipped = lambda path: log(f"{path}: skipped, it is an output of resync")  # noqa: E731
         jobs = fix_jobs(files, output_dir, batch, overwrite, skipped)
     elif len(files) == 2:
         jobs = [fix_job(*files, batch, overwrite)]
@@ -102,4 +102,5 @@ def shift(source: Path, target: Path, shift_ms: float, overwrite: Overwrite, ree
     from ..remux.correction import Correction
 
     written = shift_audio(source, target, Correction(shift_ms), reencode=reencode_audio, overwrite=overwrite)
-    log("\n".join([f"{written.path}: audio shifted {shift_ms:+g} ms", *written.notes]), quiet)
+    for line in (f"{written.path}: audio shifted {shift_ms:+g} ms", *written.notes):
+        log(line, quiet)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..config import Config, MediaConfig
-from ..errors import ResyncError
+from ..errors import ResyncError, os_error_line
+from .console import ERROR, log
 
 if TYPE_CHECKING:
     from ..report.limits import Limits
@@ -38,8 +39,13 @@ class OneLineErrors(click.Command):
         try:
             return super().invoke(ctx)
         except ResyncError as error:
-            click.echo(f"resync: {error}", err=True)
+            log(f"resync: {error}")
             sys.exit(error.exit_code)
+        except OSError as error:
+            if error.filename is None:  # of a closed pipe, for click
+                raise
+            log(f"resync: {os_error_line(error)}")
+            sys.exit(ERROR)
 
 
 class GroupedCommand(OneLineErrors):

@@ -17,6 +17,7 @@ import click
 from ..batch.interfaces import EarlierOutcomes, JobT, OutcomeT, Runner
 from ..batch.jobs import Job, JobRunner
 from ..batch.run import BatchOptions, run_batch
+from ..errors import printable
 from ..report import table
 from ..report.limits import Limits, judge
 from ..report.result import Outcome
@@ -117,9 +118,9 @@ def print_outcomes(
                 bars.done(job)
                 shown = show(outcome)
                 for message in shown.messages:
-                    bars.echo(message, err=True)
+                    bars.echo(printable(message), err=True)
                 if shown.error:
-                    bars.echo(f"resync: {shown.error}", err=True)
+                    bars.echo(printable(f"resync: {shown.error}"), err=True)
                 if shown.text:
                     bars.echo(shown.text)
                 counts[shown.kind] += 1
@@ -135,7 +136,9 @@ def _printer(count: int, output: OutputOptions) -> Printer:
     if output.as_json:
         return Printer("", lambda outcome: outcome.to_json(output.with_curve, output.timecode))
     if output.as_csv:
-        return Printer(table.csv_row(table.COLUMNS), table.outcome_csv)
+        # A name is given as it is, except to a terminal, which it could control.
+        show = (lambda outcome: printable(table.outcome_csv(outcome))) if sys.stdout.isatty() else table.outcome_csv
+        return Printer(table.csv_row(table.COLUMNS), show)
     if count == 1:
         return Printer("", lambda outcome: "" if outcome.error else outcome_text(outcome, output.timecode))
     header = table.header(output.limits)

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ..errors import printable
+
 
 class ProgressBars:
     """Shown on stderr while entered, only on a terminal, and not when `quiet`."""
@@ -45,7 +47,7 @@ class ProgressBars:
         if not self._progress:
             return
         if key not in self._tasks:
-            self._tasks[key] = self._progress.add_task(name[:40], total=None, count="")
+            self._tasks[key] = self._progress.add_task(printable(name[:40]), total=None, count="")
         if progress:
             self._progress.update(self._tasks[key], total=max(progress.planned_s, progress.done_s), completed=progress.done_s)
 

@@ -139,11 +139,14 @@ def evaluate(
 
     LRS2 and LRS3: resync evaluate LRS2/ --list LRS2/test.txt; resync evaluate LRS3/test
     """
+    from ..remux.paths import Overwrite, check_output
     from ..syncnet.checkpoint import load_model
     from ..syncnet.torch_backend import pick_device
     from ..training.accuracy import accuracy_table, clip_metrics, intervals, mean_metrics, tally_tracks
     from ..training.conditions import condition_groups
 
+    if write:
+        check_output(source, write, Overwrite.OWN)
     net = load_model(weights, pick_device(device))
     cached = (source / "index.jsonl").is_file()
     embedded = _embed_cache(net, source, split, half) if cached else _embed_clips(net, source, listing, detector)
@@ -249,7 +252,7 @@ def _read_json(file: TextIO | None, option: str) -> dict:
     """The JSON object in a file, {} without a file. Raises click.BadParameter."""
     try:
         value = json.load(file) if file else {}
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise click.BadParameter(f"not JSON: {e}", param_hint=option) from e
     if not isinstance(value, dict):
         raise click.BadParameter("not a JSON object", param_hint=option)

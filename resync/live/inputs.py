@@ -77,7 +77,7 @@ def parse_input(location: str, name: str | None = None) -> LiveInput:
         return LiveInput(location, Kind.PIPE, name or "standard input")
     if match := re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*)://", location):
         if match[1].lower() not in PROTOCOLS:
-            raise MediaError(f"{match[0]}: cannot be watched; use {', '.join(PROTOCOLS)}, a file or -")
+            raise MediaError(f"{_without_secrets(location)}: cannot be watched; use {', '.join(PROTOCOLS)}, a file or -")
         return LiveInput(location, Kind.URL, name or _without_secrets(location))
     path = Path(location)
     if not path.exists():

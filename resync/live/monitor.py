@@ -40,6 +40,7 @@ class Monitor:
         self._held: Item | None = None
         self._printed_s = 0.0
         self._was_connected = False
+        self._settled: str | None = None  # the latest state that was an event, as long as it lasts
         self._lost_reason: str | None = None
         self._began = time.monotonic()
         self._until = math.inf
@@ -110,11 +111,10 @@ class Monitor:
         mouths = extract_mouths(self._engine, chain(tuple(self._tail), self._step(first)), self._config)
         if len(mouths.ticks) < WINDOW_FRAMES:
             return
-        before = self.status.estimate
         estimate = self._window.add(embed_segment(self._engine, mouths))
         change = self._alarm.update(estimate)
         self._note(estimate)
-        if estimate.state in _SETTLED and (before is None or before.state != estimate.state):
+        if self._is_news(estimate):
             yield self._event(estimate.state)
         if change:
             yield self._event(change, alarms=self.status.alarms + (change == "alarm"))
@@ -133,6 +133,15 @@ class Monitor:
                 return
             self._tail.append(item)
             yield item
+
+    def _is_news(self, estimate: Estimate) -> bool:
+        """Whether the state is an event: a whole window without faces or speech, after one with them."""
+        if estimate.state not in _SETTLED:
+            self._settled = None
+        elif estimate.end_s >= self._live.window_s - 0.5 / FPS and self._settled != estimate.state:
+            self._settled = estimate.state
+            return True
+        return False
 
     def _note(self, estimate: Estimate) -> None:
         """Take an estimate into the status."""

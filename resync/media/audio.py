@@ -12,6 +12,7 @@ import numpy as np
 from ..config import SAMPLE_RATE
 from ..errors import MediaError
 from .container import decodable, decode_from
+from .safety import MAX_WHOLE_AUDIO_S, SAMPLE_RATES
 
 # Largest PTS error (rounding to ms, careless muxers) that does not count as a gap or an overlap;
 # far below what a viewer notices.
@@ -20,8 +21,6 @@ _PTS_TOLERANCE_S = 0.004
 _ANCHOR_FRAMES = 25
 # Audio decoded before the requested time for codecs and the resampler to settle. Half of it is enough.
 _PREROLL_S = 0.2
-# Valid sample rates in Hz. Damaged headers claim others, which would keep a resampler busy for minutes.
-_SAMPLE_RATES = range(1000, 1_000_001)
 
 
 def read_audio(
@@ -41,6 +40,9 @@ def read_audio(
     timeline = _AudioTimeline(start_s, end_s, rate)
     try:
         for start, samples in _resampled_mono(_audio_frames(path, track, start_s), rate):
+            if end_s is None and start / rate - start_s > MAX_WHOLE_AUDIO_S:
+                hours = f"{MAX_WHOLE_AUDIO_S / 3600:.0f} hours"
+                raise MediaError(f"{path}: its audio lasts more than {hours}, or its timestamps are damaged; give a part of it")
             timeline.add(start, samples)
             if timeline.is_full:
                 break
@@ -81,7 +83,7 @@ class MonoResampler:
 
     def add(self, time_s: float, frame: av.AudioFrame) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (sample number on the clock, mono samples float32 [n]): what is complete with this frame, time_s on the clock."""
-        if frame.sample_rate not in _SAMPLE_RATES:
+        if frame.sample_rate not in SAMPLE_RATES:  # damage; it would keep a resampler busy for minutes
             return
         frame_format = (frame.format.name, frame.layout.name, frame.sample_rate)
         if frame_format != self._format or abs(time_s - self._start_s - self._elapsed_s) > _PTS_TOLERANCE_S:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -30,6 +31,9 @@ _SEEK_MARGINS_S = (0.0, 1.0, 10.0)
 _SEEK_TOLERANCE_S = 1e-6
 # Stop reading a file after this many read errors.
 _MAX_READ_ERRORS = 64
+# Times in s by which streams were found to end, by (file, size, modification time, stream): audio is often shorter than the video.
+_known_ends: dict[tuple, float] = {}
+_MAX_KNOWN_ENDS = 1000
 
 
 @contextmanager
@@ -43,6 +47,8 @@ def open_container(path: str | Path) -> Iterator[av.container.InputContainer]:
             yield container
     except av.InvalidDataError as error:
         raise MediaError(f"{path}: not a media file, or damaged or truncated; try another copy") from error
+    except av.ArgumentError as error:
+        raise MediaError(f"{path}: cannot be decoded, a size in it is impossible or beyond 8K; try another copy") from error
     except av.FFmpegError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror}); check the path and that the file is complete") from error
 
@@ -142,7 +148,7 @@ def decode_from(
 
     If the first packet after seeking is later than from_s, seeks again from further back, and
     finally decodes from the start of the file. Packets that end by skip_before_s are not decoded.
-    Raises MediaError.
+    A stream that was found to end by then is not searched again. Raises MediaError.
     """
     zero: Fraction
     any_skipped = False
@@ -156,17 +162,39 @@ def decode_from(
     for margin_s in (*_SEEK_MARGINS_S, None):
         with open_container(path) as container:
             stream, zero = select_stream(container), clock_zero(container)
+            key = (os.fspath(path), container.size, os.path.getmtime(path), stream.index)
+            if from_s >= _known_ends.get(key, math.inf):
+                return
             if margin_s is None or from_s <= stream_start_s(stream, zero):
                 margin_s = None
             else:
                 seek(container, zero, from_s - margin_s)
             frames = ((float(pts_s - zero), frame) for pts_s, frame in decode(container, stream, frame_type, skips))
             first = next(frames, None)
+            if first is None and (margin_s is None or any_skipped or from_s >= _declared_end_s(stream, zero)):
+                _note_end(key, from_s)
+                return
             if margin_s is None or any_skipped or (first is not None and first[0] <= from_s + _SEEK_TOLERANCE_S):
                 if first is not None:
                     yield first
                 yield from frames
                 return
+
+
+def _declared_end_s(stream: av.stream.Stream, zero: Fraction) -> float:
+    """End of a stream on the clock, in s, as the file states it, Matroska in a tag; infinity where it does not."""
+    start_s = max(stream_start_s(stream, zero), 0.0)
+    if stream.duration and stream.time_base:
+        return start_s + float(stream.duration * stream.time_base)
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    return start_s + 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) if tag else math.inf
+
+
+def _note_end(key: tuple, end_s: float) -> None:
+    """Remember that a stream has no frame from end_s on."""
+    if len(_known_ends) >= _MAX_KNOWN_ENDS:
+        _known_ends.clear()
+    _known_ends[key] = min(end_s, _known_ends.get(key, math.inf))
 
 
 def seek(container: av.container.InputContainer, zero: Fraction, time_s: float) -> None:

@@ -24,6 +24,7 @@ FORMATS = tuple(
 MAX_PIXELS = 40_000_000  # of a frame: 8K has up to 38 million (8192 x 4608)
 MAX_STREAMS = 999  # libav leaves out streams from 1000 on
 MAX_DURATION_S = 48 * 3600.0
+MAX_WHOLE_AUDIO_S = 4 * 3600.0  # of a track that is read into memory as a whole: 0.9 GB
 MAX_CHANNELS = 64  # as many as libav can mix down
 SAMPLE_RATES = range(1000, 1_000_001)  # Hz
 MAX_FRAME_SAMPLES = 1 << 24  # of one audio frame, per channel
@@ -38,17 +39,18 @@ def require_plausible(container: av.container.InputContainer, path: str | Path) 
     """Raise MediaError for a file whose headers claim more than real files have."""
     if len(container.streams) > MAX_STREAMS:
         raise MediaError(f"{path}: has more than {MAX_STREAMS} streams; give a copy with fewer")
-    duration_s = (container.duration or 0) / av.time_base
+    durations_s = [float(s.duration * s.time_base) for s in container.streams if s.duration and s.time_base]
+    duration_s = max([(container.duration or 0) / av.time_base, *durations_s])
     if duration_s > MAX_DURATION_S:
         hours = f"{duration_s / 3600:.0f} hours, more than {MAX_DURATION_S / 3600:.0f}"
         raise MediaError(f"{path}: claims to last {hours}; if its timestamps are wrong, give another copy, else a part of it")
-    for video in container.streams.video:
-        if video.width * video.height > MAX_PIXELS:
-            raise MediaError(f"{path}: its frames of {video.width} x {video.height} px are too large; give a copy in 8K or less")
-    for audio in container.streams.audio:
-        if audio.codec_context is None:  # no decoder
+    for stream in container.streams:
+        if stream.codec_context is None:  # no decoder for it
             continue
-        if audio.rate and audio.rate not in SAMPLE_RATES:
-            raise MediaError(f"{path}: claims a sample rate of {audio.rate} Hz; it may be damaged, give another copy")
-        if audio.channels > MAX_CHANNELS:
-            raise MediaError(f"{path}: has {audio.channels} channels in one audio track; give a copy with at most {MAX_CHANNELS}")
+        if isinstance(stream, av.VideoStream) and stream.width * stream.height > MAX_PIXELS:
+            raise MediaError(f"{path}: its frames of {stream.width} x {stream.height} px are too large; give a copy in 8K or less")
+        if isinstance(stream, av.AudioStream):
+            if stream.rate and stream.rate not in SAMPLE_RATES:
+                raise MediaError(f"{path}: claims a sample rate of {stream.rate} Hz; it may be damaged, give another copy")
+            if stream.channels > MAX_CHANNELS:
+                raise MediaError(f"{path}: has {stream.channels} channels in one audio track; give a copy with at most {MAX_CHANNELS}")

@@ -10,6 +10,7 @@ from ..media.probe import AudioInfo, MediaInfo
 from .containers import EDIT_LISTS, suffix_of
 from .correction import Correction, Corrections, per_track
 from .encoders import encode_options, widely_playable
+from .ffmpeg import input_options
 from .paths import marker_options
 from .plan import Plan
 
@@ -48,7 +49,7 @@ def build_command(
         command += ["-fflags", "+genpts"]  # AVI stores no PTS for B-frames; other containers need them
     if plan.video_delay_s:
         command += ["-itsoffset", f"{plan.video_delay_s:.6f}"]
-    command += ["-i", f"file:{info.path}"]
+    command += input_options(info.path)
     command += [*_PIPE, *_UNHEARD, *_spliced_maps(info, extras)] if plan.spliced else ["-map", "0", *_leave_out(extras)]
     # "+0" keeps all dispositions; without it ffmpeg would mark some track as the default.
     command += ["-c", "copy", "-copy_unknown", "-map_metadata", "0", "-disposition", "+0"]
@@ -80,7 +81,7 @@ def build_recording_command(
     corrected by pieces is read from standard input, like the tracks of a spliced plan.
     """
     suffix, track, spliced = suffix_of(dst), widely_playable(recording.audio[0], dst), bool(correction.pieces)
-    command = [*_start(ffmpeg), "-i", f"file:{info.path}", *(_PIPE if spliced else ["-i", f"file:{recording.path}"])]
+    command = [*_start(ffmpeg), *input_options(info.path), *(_PIPE if spliced else input_options(recording.path))]
     for streams in ("0:v?", "1:0" if spliced else f"1:{track.index}", "0:a?", "0:s?", "0:d?", "0:t?"):
         command += ["-map", streams]
     command += _leave_out(extras)
@@ -132,7 +133,7 @@ def _kept(extras: Extras) -> list[int]:
 
 
 def _start(ffmpeg: str) -> list[str]:
-    return [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-protocol_whitelist", "file"]
+    return [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y"]
 
 
 def _leave_out(extras: Extras) -> list[str]:

@@ -13,6 +13,8 @@ HOLDS_OFFSET = EDIT_LISTS | {
 }  # fmt: skip
 #: Containers without a PTS for video, by the only input format they may be remuxed from: from others, frames would be late.
 NEEDS_SAME_FORMAT = {".avi": "avi", ".wmv": "asf", ".asf": "asf"}
+#: Types of playlists: ffmpeg would write segments beside them, over whatever has their names.
+PLAYLISTS = frozenset({".m3u8", ".mpd"})
 TAKES_ATTACHMENTS = frozenset({".mkv", ".mka", ".mk3d"})
 #: Codecs of which libav drops whole packets at the start of an edit list, up to 0.1 s too much (measured).
 LOSES_PACKETS = frozenset({"flac", "alac"})

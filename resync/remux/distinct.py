@@ -39,7 +39,7 @@ class OutputNames:
         alike = self._names.setdefault(place, [])
         for other in alike:
             other_rest = _existing_folder(other)[1]
-            if path.exists() or rest == other_rest or _is_one_name(folder, rest, other_rest):
+            if os.path.exists(path) or rest == other_rest or _is_one_name(folder, rest, other_rest):
                 return other
         alike.append(path)
         return None
@@ -57,7 +57,7 @@ def _inode(path: Path) -> tuple[int, int] | None:
 def _existing_folder(path: Path) -> tuple[Path, Path]:
     """The nearest folder above a path that exists, and the path from there."""
     path = Path(os.path.abspath(path))
-    folder = next(parent for parent in path.parents if parent.exists())
+    folder = next(parent for parent in path.parents if os.path.exists(parent))
     return folder, path.relative_to(folder)
 
 

@@ -16,6 +16,10 @@ from .paths import MARKER, Overwrite, check_output, written_output
 from .render import decoded_blocks, spliced_track
 from .splice import plan_splices
 
+_UNLIMITED = frozenset({"CAF", "FLAC", "MP3", "OGG", "RAW", "RF64", "W64"})  # formats that hold more than 4 GiB
+_LIMIT_BYTES = 2**32 - 2**20  # of samples in the others, which count with 32 bits
+_SAMPLE_BYTES = 3  # in WAV
+
 
 def check_audio_output(src: str | Path, dst: str | Path, overwrite: Overwrite | bool = Overwrite.NEVER) -> None:
     """Raise OutputError when `dst` is not a file type that soundfile can write, or when `check_output` does."""
@@ -39,13 +43,14 @@ def exported_audio(
     """Write audio track `track` (from 0) of `src`, corrected, to the audio file `dst`.
 
     All channels at the track's own sample rate, padded or cut to `length_s`; sample 0 lies at the zero of the
-    file's clock. WAV is written with 24 bits. The audio is complete before the body runs and is renamed to `dst`
-    after it: when the body raises, no file is left behind. Raises MediaError, OutputError and RemuxError; then no
-    file is left behind either.
+    file's clock. WAV is written with 24 bits, from 4 GiB on as RF64, a WAV file with larger counters. The audio is
+    complete before the body runs and is renamed to `dst` after it: when the body raises, no file is left behind.
+    Raises MediaError, OutputError and RemuxError; then no file is left behind either.
     """
     check_audio_output(src, dst, overwrite)
     info, dst = probe(src), Path(dst)
     audio = info.audio[track]
+    file_format = _file_format(dst, round(length_s * audio.sample_rate) * audio.channels)
     if correction.pieces:
         (splice,) = plan_splices(info.path, [audio], [track], [correction])
         blocks = _of_length(spliced_track(info.path, audio, splice), round(length_s * audio.sample_rate))
@@ -53,7 +58,7 @@ def exported_audio(
         blocks = decoded_blocks(info.path, audio, f"{audio_filter(audio, correction)},apad,atrim=end={length_s:.6f}")
     with written_output(dst, [src], overwrite) as temporary:
         with closing(blocks):
-            _write_samples(blocks, audio, temporary, dst)
+            _write_samples(blocks, audio, temporary, dst, file_format)
         yield
 
 
@@ -69,13 +74,23 @@ def _of_length(blocks: Generator[np.ndarray, None, None], length: int) -> Genera
     yield np.zeros((missing, block.shape[1]), np.float32)
 
 
-def _write_samples(blocks: Iterable[np.ndarray], audio: AudioInfo, temporary: Path, dst: Path) -> None:
+def _file_format(dst: Path, samples: int) -> str:
+    """The format that soundfile is to write so many samples in. Raises OutputError where they are too many for the file type."""
+    name = dst.suffix[1:].upper()
+    if name in _UNLIMITED or samples * _SAMPLE_BYTES < _LIMIT_BYTES:
+        return name
+    if name == "WAV":
+        return "RF64"
+    raise OutputError(f"{dst}: too long for this file type, which holds 4 GiB; use .wav or .flac")
+
+
+def _write_samples(blocks: Iterable[np.ndarray], audio: AudioInfo, temporary: Path, dst: Path, file_format: str) -> None:
     """Write the samples to the audio file `temporary`; errors name `dst`."""
     import soundfile
 
     subtype = "PCM_24" if dst.suffix.lower() == ".wav" else None
     try:
-        with soundfile.SoundFile(temporary, "w", audio.sample_rate, audio.channels, subtype) as out:
+        with soundfile.SoundFile(temporary, "w", audio.sample_rate, audio.channels, subtype, format=file_format) as out:
             with suppress(soundfile.LibsndfileError):  # not every file type has such a field
                 out.software = MARKER
             for block in blocks:

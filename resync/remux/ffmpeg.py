@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import RemuxError
+from ..media.safety import CONTAINER_OPTIONS, MAX_PIXELS
 from ..shutdown import cleanup
 from .containers import suffix_of
 
@@ -31,6 +32,12 @@ def ffmpeg_exe() -> str:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError) as error:
         raise RemuxError("no ffmpeg program found; run `pip install imageio-ffmpeg` or set IMAGEIO_FFMPEG_EXE to one") from error
+
+
+def input_options(path: Path) -> list[str]:
+    """Options that make ffmpeg read this file and no other one, whatever its name and content: see `media.safety`."""
+    limits = [*CONTAINER_OPTIONS.items(), ("max_pixels", str(MAX_PIXELS))]
+    return [word for name, value in limits for word in (f"-{name}", value)] + ["-i", f"file:{path}"]
 
 
 #: Writes what ffmpeg is to read from its standard input.

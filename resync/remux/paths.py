@@ -13,6 +13,7 @@ from .. import __version__
 from ..config import MEDIA_SUFFIXES
 from ..errors import MediaError, OutputError
 from ..media.container import open_container
+from .containers import PLAYLISTS
 from .temporary import temporary_output
 
 _MARKER_PREFIX = "resync "
@@ -69,6 +70,8 @@ def check_output(src: str | Path, dst: str | Path, overwrite: Overwrite | bool =
     src, dst = Path(src), Path(dst)
     if not dst.suffix and not dst.is_dir():
         raise OutputError(f"{dst}: no file type; end the name with {src.suffix or '.mp4'}")
+    if dst.suffix.lower() in PLAYLISTS:
+        raise OutputError(f"{dst}: is a playlist of many files; write an .mp4 or .mkv file")
     _check_target(dst, [src], overwrite)
 
 

@@ -21,7 +21,7 @@ from ..errors import RemuxError
 from ..media.probe import AudioInfo
 from .correction import PieceShift
 from .encoders import resampling_rates
-from .ffmpeg import ffmpeg_exe, program
+from .ffmpeg import ffmpeg_exe, input_options, program
 from .roomtone import Excerpt, cross_fade, extend
 from .splice import CROSS_FADE_S, SEARCH_S, Splice
 
@@ -165,7 +165,7 @@ def decoded_blocks(path: Path, track: AudioInfo, filters: str = "aresample=async
 
     With the default filters, sample 0 is at the zero of the file's clock. Raises RemuxError when ffmpeg fails.
     """
-    command = [ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
+    command = [ffmpeg_exe(), "-nostdin", "-loglevel", "error", *input_options(path)]
     command += ["-map", f"0:{track.index}", "-af", filters, "-ar", str(track.sample_rate), "-f", "f32le", "pipe:1"]
     with program(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None  # it is a pipe

@@ -45,9 +45,9 @@ def face_rows(report: Report) -> Iterator[dict[str, Any]]:
 def face_table(
     target: Path, sources: Sequence[Path] = (), overwrite: Overwrite | bool = Overwrite.NEVER
 ) -> Iterator[Callable[[Outcome], list[str]]]:
-    """A function to call with each outcome, which returns warnings. `target` appears, complete, when the body ends without an error. Raises OutputError.
+    """A function to call with each outcome, which returns warnings. Raises OutputError.
 
-    sources: all files of the batch, none of which is replaced.
+    `target` appears, complete, when the body ends without an error. sources: all files of the batch, none of which is replaced.
     """
     _require_format(target)
     make = _Parquet if target.suffix.lower() == PARQUET else _JsonLines

@@ -244,7 +244,7 @@ class Report:
 
     def to_json(self, with_curve: bool = False, with_timecode: bool = False, **more) -> str:
         """One line of JSON, with the fields of `more` after the report's own."""
-        return json.dumps(self.to_dict(with_curve, with_timecode) | more, ensure_ascii=False, allow_nan=False)
+        return json_line(self.to_dict(with_curve, with_timecode) | more)
 
 
 class Analysis(NamedTuple):
@@ -362,4 +362,10 @@ def rounded(value: float | None, digits: int = 3) -> float | None:
 
 def error_json(file: str | Path, message: str) -> str:
     """The JSON line of a file that could not be analysed."""
-    return json.dumps({"schema": SCHEMA, "file": str(file), "verdict": None, "error": message}, ensure_ascii=False)
+    return json_line({"schema": SCHEMA, "file": str(file), "verdict": None, "error": message})
+
+
+def json_line(value: object) -> str:
+    """JSON in one line, with characters that are not printable (of file names) as escapes: others could control a terminal."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 
+from ..errors import printable
 from .limits import Limits
 from .result import Outcome, Report
 from .text import clock_of, delay_text, headline
@@ -66,11 +67,6 @@ def _limit_columns(cells: Iterable[tuple[Limits, str]]) -> str:
 def number(value: float | None, form: str) -> str:
     """A number formatted, nothing for None."""
     return "" if value is None else format(value, form)
-
-
-def printable(name: str) -> str:
-    """A file name without characters that would break a line or control a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 
 
 def csv_row(values: list) -> str:

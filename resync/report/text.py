@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from ..config import CurveConfig
+from ..errors import printable
 from ..sync.drift import DriftConfig
 from .faces import face_groups
 from .limits import LimitResult
@@ -34,13 +35,13 @@ def outcome_text(outcome: Outcome, with_timecode: bool = False) -> str:
     """The full report of an outcome, with times as timecode if wanted. Several lines; one for an error."""
     report = outcome.report
     if report is None:
-        return outcome.error or ""
+        return printable(outcome.error or "")
     at = clock_of(report, with_timecode)
     file = f"{report.file} with {report.audio}" if report.audio else report.file
     verdict = verdict_text(report, at) if outcome.written else headline(report, at)
     action = "" if outcome.target is None else f"; {action_text(outcome)}"
     rows = [row for label, texts in labelled_texts(outcome, with_timecode) for row in _rows(label, texts)]
-    return "\n".join([f"{file}: {verdict}{action}", *rows])
+    return "\n".join(map(printable, [f"{file}: {verdict}{action}", *rows]))
 
 
 def labelled_texts(outcome: Outcome, with_timecode: bool = False) -> list[tuple[str, list[str]]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import HOP_S, SAMPLE_RATE
+from ..config import HOP, HOP_S, SAMPLE_RATE
 from ..errors import MediaError
 from ..media.audio import read_audio
 from ..media.probe import MediaInfo, probe
@@ -45,13 +45,21 @@ def locate_recording(recording: str | Path, video: MediaInfo, track: int = 0) ->
 
 
 def onset_bands(info: MediaInfo, track: int) -> np.ndarray:
-    """Rise of the level in each band from hop to hop: float32 [n, BANDS], 100 per second. Independent of gain and microphone."""
+    """Rise of the level in each band from hop to hop: float32 [n, BANDS], 100 per second. Independent of gain and microphone.
+
+    Hours of silence at the end, which a damaged header may declare, are left out.
+    """
     bands = [np.zeros((0, BANDS), np.float32)]
     for audio in _chunks(info, track):
+        if not audio.any():
+            bands.append(np.zeros((len(audio) // HOP, BANDS), np.float32))
+            continue
         mels = log_mel(audio)
         usable = mels.shape[1] // BANDS * BANDS
         levels = mels[:, :usable].reshape(len(mels), BANDS, usable // BANDS).mean(2)
         bands.append(np.diff(levels, axis=0, prepend=levels[:1]).clip(0))
+    while len(bands) > 1 and not bands[-1].any():
+        bands.pop()
     return np.concatenate(bands)
 
 

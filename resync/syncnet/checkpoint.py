@@ -111,4 +111,5 @@ def checksum_path(file: Path) -> Path:
 
 def sha256_of(file: Path) -> str:
     """SHA-256 of a file, in hex."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    with open(file, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

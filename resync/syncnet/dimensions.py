@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 
-from ..config import CropConfig, MelConfig
+from ..config import SAMPLE_RATE, CropConfig, MelConfig
 
 VISUAL_STRIDES = ((2, 2),) * 4
 # Halve the frequency axis at once and the time axis late: time is what the network measures.
 AUDIO_STRIDES = ((2, 1), (2, 1), (2, 2), (2, 2))
+MAX_SIZE = 1024  # of any layer, crop or spectrogram
 CONTRAST_FLOOR = 8.0  # grey levels, added to the standard deviation of a mouth window before dividing by it
 
 
@@ -32,9 +33,19 @@ class Dimensions:
 
     @classmethod
     def from_dict(cls, data: dict) -> Dimensions:
-        """Inverse of to_dict. Raises TypeError, ValueError or KeyError when `data` has another structure."""
+        """Inverse of to_dict. Raises TypeError, ValueError or KeyError when `data` has another structure, or sizes that fill the memory."""
         values = dict(data)
+        _require_sizes(values)
         crop, mel = CropConfig(**values.pop("crop")), MelConfig(**values.pop("mel"))
         names = {f.name for f in fields(cls)}
         plain: dict = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names}
         return cls(crop=crop, mel=mel, **plain)
+
+
+def _require_sizes(value: object) -> None:
+    """Raise ValueError or TypeError unless all numbers in nested dicts and lists are sizes or frequencies of some network."""
+    if isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            _require_sizes(part)
+    elif not 0 <= float(value) <= (MAX_SIZE if isinstance(value, int) else SAMPLE_RATE / 2):  # type: ignore[arg-type]
+        raise ValueError(f"{value} is not a size of a network")

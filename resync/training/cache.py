@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -61,23 +62,31 @@ def read_index(cache: Path) -> list[Entry]:
     """Entries of a cache. Raises DataError if the folder is not a cache."""
     try:
         with open(cache / INDEX_NAME) as lines:
-            return [Entry(**json.loads(line)) for line in lines]
-    except (OSError, TypeError, ValueError) as e:
+            entries = [Entry(**json.loads(line)) for line in lines]
+        for entry in entries:
+            if Path(entry.name).name != entry.name:  # it names files of the cache
+                raise ValueError(f"{entry.name} is not the name of a track")
+        return entries
+    except (OSError, TypeError, ValueError, RecursionError) as e:
         raise DataError(f"{cache}: not a training cache ({e}); create one with: resync prepare") from e
 
 
 def read_crops(cache: Path, entry: Entry) -> np.ndarray:
     """Cached mouth crops of one track: uint8 [frames, S, S]. Raises DataError if the file and the index differ."""
     path = cache / "crops" / f"{entry.name}.mkv"
-    images = list(_decode(path))
+    images = list(islice(_decode(path), entry.frames + 1))
     if len(images) != entry.frames:
         raise DataError(f"{path}: {len(images)} frames, but the index says {entry.frames}; delete the cache and prepare it again")
     return np.stack(images)
 
 
 def read_mels(cache: Path, entry: Entry) -> np.ndarray:
-    """Cached log-mel frames of the track's clip, from its start: float16 [n, bands]."""
-    quantised = np.load(cache / "mels" / f"{entry.name}.npy")
+    """Cached log-mel frames of the track's clip, from its start: float16 [n, bands]. Raises DataError."""
+    path = cache / "mels" / f"{entry.name}.npy"
+    try:
+        quantised = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped, a header cannot claim more than the file has
+    except (OSError, ValueError, EOFError) as e:
+        raise DataError(f"{path}: cannot be read ({e}); delete the cache and prepare it again") from e
     return (quantised * np.float16(MEL_STEP) + np.float16(MEL_LOW)).astype(np.float16)
 
 
@@ -85,7 +94,7 @@ def write_crops(path: Path, crops: np.ndarray) -> None:
     """Write mouth crops, uint8 [n, S, S], as nearly lossless H.264."""
     import av
 
-    with av.open(str(path), "w") as container:
+    with av.open(f"file:{path}", "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "14", "preset": "veryfast"})
         stream.height, stream.width = crops.shape[1:]
         stream.pix_fmt = "gray"
@@ -103,7 +112,7 @@ def write_mels(path: Path, mels: np.ndarray) -> None:
 def _decode(path: Path) -> Iterator[np.ndarray]:
     """Gray images of a video, uint8 [H, W] each, by PyAV or, if that is not installed, by OpenCV."""
     try:
-        import av
+        from ..media.container import open_container
     except ImportError:
         import cv2
 
@@ -111,6 +120,6 @@ def _decode(path: Path) -> Iterator[np.ndarray]:
         while (image := reader.read()[1]) is not None:
             yield image[:, :, 0]
         return
-    with av.open(str(path)) as container:
+    with open_container(path) as container:
         for frame in container.decode(video=0):
             yield frame.to_ndarray()[: frame.height]  # luma as stored: a conversion would change its range

@@ -27,6 +27,8 @@ from .embed import Embedded
 # Where LRS2 (mvlrs_v1/main and mvlrs_v1/pretrain) and LRS3 (pretrain, trainval, test) keep the clips of their lists.
 DATASET_FOLDERS = ("", "main", "mvlrs_v1/main", "test", "trainval", "pretrain", "mvlrs_v1/pretrain")
 
+MAX_CLIP_S = 3600.0
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -46,7 +48,9 @@ def read_clip(path: Path, detector: Detector, faces: FaceConfig = FaceConfig(), 
     """Decode a clip and track its faces. Raises MediaError, also if there is no face."""
     info = probe(path)
     require_video_and_audio(info)
-    frames = list(read_frames(path, nearest=True))
+    if info.duration_s > MAX_CLIP_S:
+        raise MediaError(f"{path}: lasts {info.duration_s / 60:.0f} minutes, and clips are read as a whole; cut it into clips")
+    frames = list(read_frames(path, end_s=MAX_CLIP_S, nearest=True))
     scan = detect_faces((f.image for f in frames), detector, faces)
     tracks = link_tracks(scan, faces)
     if not tracks:
@@ -84,7 +88,14 @@ def find_clips(root: Path, listing: Path | None = None) -> list[Path]:
     return paths
 
 
+def require_below(name: str, listing: Path) -> None:
+    """Raise DataError for a name in a list or index that leads out of its folder."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise DataError(f"{listing}: {name} leads out of the folder of the clips; give names below it")
+
+
 def _locate(root: Path, name: str, listing: Path) -> Path:
+    require_below(name, listing)
     # LRS2 has clips with the same name in `main` and in `pretrain`: the folder named like the list comes first.
     folders = sorted(DATASET_FOLDERS, key=lambda folder: Path(folder).name != listing.stem)
     suffixes = ("",) if Path(name).suffix.lower() in MEDIA_SUFFIXES else (".mp4", *sorted(MEDIA_SUFFIXES - {".mp4"}))

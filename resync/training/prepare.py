@@ -21,7 +21,7 @@ from ..errors import DataError, ResyncError
 from ..faces.crops import mouth_crops
 from ..faces.detect import Detector, make_detector
 from .cache import INDEX_NAME, Entry, read_index, wide_crop, write_crops, write_mels
-from .clips import find_clips, read_clip
+from .clips import find_clips, read_clip, require_below
 from .conditions import background_level, face_yaw
 
 
@@ -60,6 +60,8 @@ def prepare_cache(
         raise DataError(f"{index}: no clips listed")
     for folder in ("crops", "mels"):
         (cache / folder).mkdir(parents=True, exist_ok=True)
+        if any((cache / folder).iterdir()) and not (cache / INDEX_NAME).exists():
+            raise DataError(f"{cache / folder}: holds files, but {cache} is no training cache; name another folder")
     cached = _cached_clips(cache)
     rows = [row for row in rows if row["file"] not in cached]
     names = cache_names([row["file"] for row in rows], cached)
@@ -144,6 +146,7 @@ def _read_rows(clips: Path, index: Path | None) -> Iterator[dict[str, str]]:
             for row in table:
                 if None in row.values() or not _is_number(row.get("suspected_delay_ms") or "0"):
                     raise DataError(f"{index}: line {table.line_num} has too few columns, or a suspected_delay_ms that is not a number")
+                require_below(row["file"], index)
                 yield row
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise DataError(f"{index}: cannot read ({e}); give a tab-separated text file") from e

@@ -125,7 +125,7 @@ def read_delays(cache: Path) -> dict[str, float | None] | None:
         return None
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise DataError(f"{path}: cannot read ({e}); delete it, or run resync prepare --repair again") from e
 
 

@@ -146,10 +146,25 @@ def test_a_missing_output_is_written_again_without_analysis(clips, analysed, tmp
 def test_a_changed_clip_is_analysed_again(clips, analysed, tmp_path):
     out = tmp_path / "out"
     filtered(clips, out)
-    shutil.copy(clips / "b" / "early.mkv", clips / "a" / "late.mp4")
-    os.utime(clips / "a" / "late.mp4", ns=(1, 1))
-    assert filtered(clips, out)["a/late.mp4"] == ("failed", "a/late.mp4") and analysed[5:] == ["late.mp4"], "not without -y"
-    assert filtered(clips, out, overwrite=True) == SELECTED and len(analysed) == 6
+    changed = ("a/late.mp4", "a/sync.mp4")
+    for name in changed:
+        with open(clips / name, "ab") as file:
+            file.write(bytes(100))
+    for _ in range(2):  # also when only the output is out of date, no longer the figures
+        result = filtered(clips, out)
+        assert [result[name] for name in changed] == [("failed", name) for name in changed], "not without -y"
+        assert sorted(analysed[5:]) == ["late.mp4", "sync.mp4"]
+    assert filtered(clips, out, overwrite=True) == SELECTED and len(analysed) == 7
+    assert (out / "a" / "sync.mp4").read_bytes() == (clips / "a" / "sync.mp4").read_bytes()
+
+
+def test_clips_are_analysed_again_with_other_settings_and_outputs_that_are_still_right_stay(clips, analysed, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    filtered(clips, out)
+    written = {path: path.stat().st_mtime_ns for path in out.rglob("*.m[pk][4v]")}
+    monkeypatch.setattr(JobRunner, "settings", lambda self: "other settings")
+    assert filtered(clips, out) == SELECTED and len(analysed) == 10
+    assert len(written) == 3 and {path: path.stat().st_mtime_ns for path in written} == written
 
 
 def test_other_limits_take_no_analysis_and_change_outputs_only_if_allowed(clips, analysed, tmp_path):

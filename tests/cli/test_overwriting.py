@@ -71,6 +71,7 @@ LINES = [
     "fix -y in.mp4 new.mp4 --plot still.png",
     "check -y in.mp4 --plot still.png",
     "plot -y in.mp4 still.png",
+    "evaluate in.mp4 --calibrate --write other.mp4",
     # two outputs in one file, or one that leads nowhere
     "fix in.mp4 new.ogg --export-audio new.ogg",
     "fix in.mp4 new.ogg --export-audio same/new.ogg",

@@ -48,29 +48,24 @@ def test_a_late_stream_raises_an_alarm(resync, delayed_clip, send, port, tmp_pat
     assert 'resync_alarm{input="studio 1"} 1.0\n' in (tmp_path / "watch.prom").read_text()
 
 
-def test_a_pipe_is_read_to_its_end(delayed_clip, ffmpeg, tmp_path):
+def test_a_recording_is_read_to_its_end(invoke, delayed_clip, ffmpeg, tmp_path):
     ffmpeg("-i", delayed_clip(0), "-c", "copy", tmp_path / "clip.ts")
-    with open(tmp_path / "clip.ts", "rb") as clip:
-        command = [sys.executable, "-m", "resync", "watch", "-", "--exhaustive", "--every", "2"]
-        done = subprocess.run(command, stdin=clip, capture_output=True, text=True)
+    done = invoke("watch", "clip.ts", "--exhaustive", "--every", 2, "--timeout", 1, code=3)  # five seconds are too short for a decision
     events = [line.split()[2] for line in done.stdout.splitlines()]
-    assert done.returncode == 3 and done.stderr == "", "five seconds are too short for a decision"
-    assert events == ["connected", "estimate", "estimate", "ended", "summary"]
+    assert done.stderr == "" and events == ["connected", "estimate", "estimate", "ended", "summary"]
     assert "ms late, +-" in done.stdout or "ms early, +-" in done.stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_watch_with_a_summary(port, number):
+def test_a_signal_ends_a_watch_with_a_summary(port):
     """Even while it waits for the network, which cannot be interrupted."""
     command = [sys.executable, "-m", "resync", "watch", f"udp://127.0.0.1:{port}", "--json", "--every", "2"]
-    restore = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  # a shell's background jobs ignore it
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=restore) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert json.loads(process.stdout.readline())["event"] == "waiting"
         began = time.monotonic()
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         out, error = process.communicate(timeout=60)
-    assert process.returncode == 128 + number and error == "" and json.loads(out)["event"] == "summary"
+    assert process.returncode == 128 + signal.SIGTERM and error == "" and json.loads(out)["event"] == "summary"
     assert time.monotonic() - began < 4
 
 
@@ -86,15 +81,17 @@ def test_usage_errors(invoke, option):
     assert "Error: " in invoke("watch", "udp://127.0.0.1:9", *option.split(), code=2).stderr
 
 
-def test_metrics_are_not_written_over_something_else(invoke, delayed_clip, tmp_path):
+def test_metrics_are_not_written_over_something_else(invoke, delayed_clip, ffmpeg, tmp_path):
     pytest.importorskip("prometheus_client")
-    (tmp_path / "clip.prom").write_bytes(delayed_clip(0).read_bytes())
+    ffmpeg("-i", delayed_clip(0), "-c", "copy", "-f", "matroska", tmp_path / "clip.prom")
     for name in ("clip.prom", "watch.txt", "no/such/watch.prom"):
-        done = invoke("watch", "udp://127.0.0.1:9", "--prometheus", name, code=1)
+        done = invoke("watch", "udp://127.0.0.1:9", "--duration", 1, "--prometheus", name, code=1)
         assert len(done.stderr.splitlines()) == 1 and name in done.stderr
 
 
 def test_without_the_package_for_metrics_it_says_what_to_install(invoke, monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     monkeypatch.delitem(sys.modules, "resync.live.metrics", raising=False)
-    assert "pip install 'resync[prometheus]'" in invoke("watch", "udp://127.0.0.1:9", "--prometheus", "x.prom", code=1).stderr
+    assert (
+        "pip install 'resync[prometheus]'" in invoke("watch", "udp://127.0.0.1:9", "--duration", 1, "--prometheus", "x.prom", code=1).stderr
+    )

@@ -126,6 +126,16 @@ def test_a_protocol_that_pyav_lacks_is_an_error_with_a_way_out():
 # --- growing files and pipes
 
 
+def test_the_standard_input_is_read_to_its_end(monkeypatch):
+    read, write = os.pipe()
+    os.write(write, b"abc")
+    os.close(write)
+    with os.fdopen(read) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        with FollowedFile(parse_input("-"), 10.0, Event(), lambda stalls: None) as file:
+            assert (file.read(100), file.read(100)) == (b"abc", b"")
+
+
 def test_a_growing_file_is_read_until_it_stops_growing(tmp_path):
     path, stop = tmp_path / "growing.ts", Event()
     path.write_bytes(b"a" * 10)

@@ -10,6 +10,7 @@ from helpers import ffmpeg
 from numbered_clip import H264, RATE, SECONDS, frame_number, noise
 
 from resync.errors import MediaError
+from resync.media import container
 from resync.media.audio import _AudioTimeline, read_audio
 from resync.media.probe import probe
 from resync.media.video import read_frames
@@ -122,3 +123,20 @@ def test_channels_without_a_layout_are_mixed(folder):
            stdin=audio.tobytes())  # fmt: skip
     samples = read_audio(path)
     assert len(samples) == pytest.approx(RATE, abs=16) and np.abs(samples).max() > 0.05
+
+
+@pytest.mark.parametrize(("ext", "first_read"), [("mkv", 1), ("mp4", 1), ("avi", 1), ("nut", 4)])
+def test_audio_that_ends_before_the_video_is_searched_once(folder, plain, monkeypatch, ext, first_read):
+    """Where the file does not state when it ends, that is found out once; later reads past the end open the file and leave it."""
+    path, opened = folder / f"short_audio.{ext}", []
+    pattern = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=40", "-f", "lavfi", "-i", "anoisesrc=d=4:r=48000")
+    ffmpeg(*pattern, "-c:v", "mpeg4", "-c:a", "mp2" if ext == "avi" else "aac", path)
+    real = container.open_container
+    monkeypatch.setattr(container, "open_container", lambda path: opened.append(path) or real(path))
+    opens = []
+    for start_s in (2, 30, 22, 34, 2):
+        audio = read_audio(path, start_s=start_s, end_s=start_s + 5)
+        assert len(audio) == 5 * RATE and audio.any() == (start_s == 2)
+        opens.append(len(opened) - sum(opens))
+    assert opens[3] == 1 and opens[4] == opens[0]
+    assert opens[1] <= first_read and opens[2] <= first_read

@@ -136,3 +136,31 @@ def test_any_name_is_read_as_a_file_name(mp4, tmp_path, monkeypatch, name):
         assert probe(path).video.codec == "h264"
         assert next(read_frames(path, start_s=2)).index == 50
         assert len(read_audio(path, end_s=1)) == RATE
+
+
+NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184  # of a transport stream
+
+
+def transport_stream(path, start_s, *audio):
+    """A second of video in a transport stream, and audio if its options are given: bytes."""
+    inputs = ("-f", "lavfi", "-i", "color=gray:s=32x32:r=25:d=1", *(("-f", "lavfi", "-i", "sine=r=16000:d=1") if audio else ()))
+    ffmpeg(*inputs, "-c:v", "mpeg2video", "-g", 5, *audio, "-output_ts_offset", start_s, path)
+    return path.read_bytes()
+
+
+def test_a_stream_that_appears_late_does_not_end_the_others(tmp_path):
+    path, part = tmp_path / "late.ts", tmp_path / "part.ts"
+    video, both, end = (transport_stream(part, start_s, *audio) for start_s, audio in ((0, ()), (1, ("-c:a", "mp2")), (2, ())))
+    path.write_bytes(video + NULL_PACKET * 40_000 + both + NULL_PACKET * 2000 + end)  # neither start nor end of the file shows it
+    assert not probe(path).audio
+    assert list(read_frames(path))[-1].time_s == pytest.approx(3.0, abs=0.1)
+
+
+def test_where_time_jumps_nothing_is_read_twice(tmp_path, monkeypatch):
+    path, opened = tmp_path / "jump.ts", []
+    path.write_bytes(b"".join(transport_stream(tmp_path / "part.ts", start_s, "-c:a", "mp2") for start_s in (0, 600)))
+    original = resync.media.container.open_container
+    monkeypatch.setattr(resync.media.container, "open_container", lambda path: opened.append(path) or original(path))
+    assert not read_audio(path, start_s=300, end_s=301).any()
+    assert len(opened) == 1
+    assert read_audio(path, start_s=600.2, end_s=600.7).any()

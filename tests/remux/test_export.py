@@ -10,6 +10,7 @@ from helpers import ffmpeg, noise_input, pattern_input
 
 from resync import Analyzer, FixOptions
 from resync.errors import OutputError, RemuxError
+from resync.remux import export
 from resync.remux.correction import Correction
 from resync.remux.export import exported_audio
 from resync.remux.paths import Overwrite, is_foreign_media
@@ -100,3 +101,19 @@ def test_fix_leaves_no_audio_behind_when_the_video_fails(delayed_clip, output_fo
     with pytest.raises(RemuxError, match="no video"):
         Analyzer().fix(delayed_clip(200), output_folder / "o.mp4", FixOptions(export=output_folder / "o.wav"))
     assert not os.listdir(output_folder)
+
+
+def test_a_wav_file_over_4_gib_is_rf64(two_tracks, tmp_path, monkeypatch):
+    """The counters of a plain WAV file would be too small, and the file would look shorter than it is. Here the limit is lowered."""
+    source, samples = two_tracks
+    monkeypatch.setattr(export, "_LIMIT_BYTES", 6 * 2 * RATE)  # two seconds in stereo
+    for name, length_s, start in (("short.wav", 1.9, b"RIFF"), ("long.wav", 2.0, b"RF64"), ("long.flac", 2.0, b"fLaC")):
+        with exported_audio(source, 1, tmp_path / name, Correction(0), length_s=length_s):
+            pass
+        assert (tmp_path / name).read_bytes()[:4] == start and not is_foreign_media(tmp_path / name)
+    assert np.allclose(soundfile.read(tmp_path / "long.wav")[0], samples, atol=1e-6)
+    assert ffmpeg("-i", tmp_path / "long.wav", "-f", "f32le", "-") == ffmpeg("-i", tmp_path / "long.flac", "-f", "f32le", "-")
+    with pytest.raises(OutputError, match="^[^\\n]*long.aiff: too long for this file type, [^\\n]*; use .wav or .flac$"):
+        with exported_audio(source, 1, tmp_path / "long.aiff", Correction(0), length_s=2.0):
+            pytest.fail("the body ran")
+    assert not (tmp_path / "long.aiff").exists()

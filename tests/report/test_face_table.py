@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from helpers import LATE, UNDECIDED
 
 from resync import Analyzer
+from resync.batch.settings import models
 from resync.cli.main import main
 from resync.errors import OutputError
 from resync.report import face_table as module
@@ -131,7 +132,7 @@ def test_check_analyses_everything_and_cached_results_keep_their_boxes(tmp_path,
 
     def analyze(self, source, **options):
         configs.append(self.config)
-        return replace(LATE, file=str(source))
+        return replace(LATE, file=str(source), **models(self.config)._asdict())
 
     monkeypatch.setattr(Analyzer, "analyze", analyze)
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,7 @@
 """An external recording aligned with a video: roughly by the video's own audio, exactly by the lips."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import soundfile
 from click.testing import CliRunner
 from helpers import lag_s
 
+import resync.sync.recording
 from resync.api import FixOptions, analyze, fix
 from resync.cli.main import main
 from resync.demo.clip import delay_samples, write_clip
@@ -110,6 +112,21 @@ def test_a_recording_of_something_else_is_refused(delayed_clip, tmp_path):
     soundfile.write(tmp_path / "rain.wav", rng.normal(0, 0.1, 10 * RATE), RATE)
     with pytest.raises(MediaError, match="does not match"):
         locate_recording(tmp_path / "rain.wav", probe(delayed_clip(0)))
+
+
+def test_a_recording_of_a_few_samples_is_refused(delayed_clip, tmp_path):
+    soundfile.write(tmp_path / "click.wav", np.ones(50), 16_000)
+    with pytest.raises(MediaError, match="click.wav: does not match"):
+        locate_recording(tmp_path / "click.wav", probe(delayed_clip(0)))
+
+
+def test_a_declared_length_of_hours_costs_nothing(recording, monkeypatch):
+    chunks, original = [], resync.sync.recording.log_mel
+    monkeypatch.setattr(resync.sync.recording, "log_mel", lambda audio: chunks.append(len(audio)) or original(audio))
+    info = probe(recording)
+    day = replace(info, audio=(replace(info.audio[0], duration_s=24 * 3600.0),))
+    assert np.array_equal(onset_bands(day, 0)[:100], onset_bands(info, 0)[:100])
+    assert len(onset_bands(day, 0)) <= 60_000 and len(chunks) == 3
 
 
 def test_errors_are_one_line_and_leave_nothing(delayed_clip, recording, tmp_path):

@@ -116,3 +116,12 @@ def test_a_killed_worker_is_one_line_and_the_run_can_be_resumed(clips, tmp_path)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
     assert [e.file for e in read_index(tmp_path)][0] == "a/one.mp4" and len(read_index(tmp_path)) < 3
     assert len(prepare(clips, tmp_path, index=clips / "index.tsv")) == 3
+
+
+def test_a_folder_with_other_files_is_no_cache(clips, tmp_path):
+    (tmp_path / "crops").mkdir()
+    video = tmp_path / "crops" / "a__one.0.mkv"
+    video.write_bytes(b"mine")
+    with pytest.raises(DataError, match="^[^\n]*crops: holds files, [^\n]*; name another folder$"):
+        prepare(clips, tmp_path, index=clips / "index.tsv")
+    assert video.read_bytes() == b"mine" and sorted(path.name for path in tmp_path.iterdir()) == ["crops"]

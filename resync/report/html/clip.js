@@ -38,9 +38,13 @@ function showClip(clip, content) {
   const controls = shiftControls(clip, data, shift, player);
   const curve = html("figure");
   const timeline = html("figure", { class: "wide" });
-  fill(content, {}, [playerView(data, player, shift),
+  fill(content, {}, [
+    playerView(data, player, shift),
     html("section", {}, html("h2", {}, data.headline), textList(data.texts), curve, controls.node),
-    timeline, mouthsView(data, player), listsView(data)]);
+    timeline,
+    mouthsView(data, player),
+    listsView(data),
+  ]);
   const charts = {};
   const draw = () => {
     charts.curve = curveChart(data, curve.clientWidth, (ms) => shift.set(ms));
@@ -71,45 +75,117 @@ function showClip(clip, content) {
 }
 
 function textList(texts) {
-  return html("dl", { class: "texts" }, texts.map(([label, lines]) =>
-    [html("dt", {}, label), html("dd", {}, lines.map((line) => html("div", {}, line)))]));
+  return html(
+    "dl",
+    { class: "texts" },
+    texts.map(([label, lines]) => [
+      html("dt", {}, label),
+      html(
+        "dd",
+        {},
+        lines.map((line) => html("div", {}, line)),
+      ),
+    ]),
+  );
 }
 
 function mouthsView(data, player) {
   const mouths = data.details?.mouths;
   if (!mouths) return null;
-  return html("section", { class: "wide" }, html("h3", {}, "Mouth crops with the strongest evidence"),
-    html("div", { class: "mouths" }, mouths.windows.map(({ time_s, probability }, i) => {
-      const strip = html("div", { class: "strip", role: "img", "aria-label": "five mouth crops" });
-      strip.style.backgroundImage = `url("${mouths.image}")`;
-      strip.style.backgroundPosition = `0 ${mouths.windows.length > 1 ? (100 * i) / (mouths.windows.length - 1) : 0}%`;
-      const caption = html("figcaption", {}, `at ${clock(time_s, 2)}, P(in sync) ${number(probability, 2)}`);
-      return html("figure", {}, button(strip, () => player.seek(Math.max(0, time_s - 1)), { title: "Go to a second before" }), caption);
-    })));
+  return html(
+    "section",
+    { class: "wide" },
+    html("h3", {}, "Mouth crops with the strongest evidence"),
+    html(
+      "div",
+      { class: "mouths" },
+      mouths.windows.map(({ time_s, probability }, i) => {
+        const strip = html("div", { class: "strip", role: "img", "aria-label": "five mouth crops" });
+        strip.style.backgroundImage = `url("${mouths.image}")`;
+        strip.style.backgroundPosition = `0 ${mouths.windows.length > 1 ? (100 * i) / (mouths.windows.length - 1) : 0}%`;
+        const caption = html("figcaption", {}, `at ${clock(time_s, 2)}, P(in sync) ${number(probability, 2)}`);
+        return html(
+          "figure",
+          {},
+          button(strip, () => player.seek(Math.max(0, time_s - 1)), { title: "Go to a second before" }),
+          caption,
+        );
+      }),
+    ),
+  );
 }
 
 function listsView(data) {
   const own = data.report;
   const at = (row, name) => row[`${name}_timecode`] || clock(row[`${name}_s`]);
   const span = (row) => `${at(row, "start")} \u2013 ${at(row, "end")}`;
-  return html("section", { class: "wide lists" },
-    list("Pieces", own.pieces, { time: span, delay: (row) => delayText(row.audio_delay_ms), "\u00b1 ms": (row) => number(row.uncertainty_ms),
-      certainty: (row) => number(row.certainty, 2) }),
-    list("Jumps", own.jumps, { at: (row) => at(row, "at"), between: (row) => `${at(row, "earliest")} \u2013 ${at(row, "latest")}`,
-      "change, ms": (row) => signed(row.size_ms) }),
-    list("Segments", own.segments, { time: span, delay: (row) => delayText(row.audio_delay_ms), "P(in sync)": (row) => number(row.probability, 2) }),
-    list("Faces", own.faces, { time: span, "own delay": (row) => delayText(row.audio_delay_ms), "P(in sync)": (row) => number(row.probability, 2),
-      "share of speech": (row) => percent(row.speech_share) }),
-    list("Audio tracks", own.tracks, { track: (row) => row.audio_track, verdict: (row) => row.verdict.replaceAll("_", " "),
-      delay: (row) => delayText(row.audio_delay_ms), "\u00b1 ms": (row) => number(row.uncertainty_ms), certainty: (row) => number(row.certainty, 2) }));
+  return html(
+    "section",
+    { class: "wide lists" },
+    list("Pieces", own.pieces, {
+      time: span,
+      delay: (row) => delayText(row.audio_delay_ms),
+      "\u00b1 ms": (row) => number(row.uncertainty_ms),
+      certainty: (row) => number(row.certainty, 2),
+    }),
+    list("Jumps", own.jumps, {
+      at: (row) => at(row, "at"),
+      between: (row) => `${at(row, "earliest")} \u2013 ${at(row, "latest")}`,
+      "change, ms": (row) => signed(row.size_ms),
+    }),
+    list("Segments", own.segments, {
+      time: span,
+      delay: (row) => delayText(row.audio_delay_ms),
+      "P(in sync)": (row) => number(row.probability, 2),
+    }),
+    list("Faces", own.faces, {
+      time: span,
+      "own delay": (row) => delayText(row.audio_delay_ms),
+      "P(in sync)": (row) => number(row.probability, 2),
+      "share of speech": (row) => percent(row.speech_share),
+    }),
+    list("Audio tracks", own.tracks, {
+      track: (row) => row.audio_track,
+      verdict: (row) => row.verdict.replaceAll("_", " "),
+      delay: (row) => delayText(row.audio_delay_ms),
+      "\u00b1 ms": (row) => number(row.uncertainty_ms),
+      certainty: (row) => number(row.certainty, 2),
+    }),
+  );
 }
 
 /** A table of some rows. cells: a function for each column, by its title. */
 function list(title, rows, cells) {
   if (!rows.length) return null;
-  return html("details", { class: "list", open: rows.length <= 12 }, html("summary", {}, `${title} (${rows.length})`),
-    html("table", {}, html("thead", {}, html("tr", {}, Object.keys(cells).map((name) => html("th", {}, name)))),
-      html("tbody", {}, rows.map((row) => html("tr", {}, Object.values(cells).map((cell) => html("td", {}, cell(row))))))));
+  return html(
+    "details",
+    { class: "list", open: rows.length <= 12 },
+    html("summary", {}, `${title} (${rows.length})`),
+    html(
+      "table",
+      {},
+      html(
+        "thead",
+        {},
+        html(
+          "tr",
+          {},
+          Object.keys(cells).map((name) => html("th", {}, name)),
+        ),
+      ),
+      html(
+        "tbody",
+        {},
+        rows.map((row) =>
+          html(
+            "tr",
+            {},
+            Object.values(cells).map((cell) => html("td", {}, cell(row))),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 // --- Controls of the player and of the shift
@@ -118,21 +194,35 @@ function playerView(data, player, shift) {
   const state = html("div", { class: "label" });
   const problem = html("p", { class: "problem", hidden: true });
   const play = button("Play", () => player.toggle(), { title: "Space" });
-  const place = html("input", { type: "range", min: 0, max: player.duration, step: 0.01, "aria-label": "Time",
-    input: (event) => player.seek(Number(event.target.value)) });
+  const place = html("input", {
+    type: "range",
+    min: 0,
+    max: player.duration,
+    step: 0.01,
+    "aria-label": "Time",
+    input: (event) => player.seek(Number(event.target.value)),
+  });
   const time = html("span", { class: "time" });
   const repeat = button("Repeat", () => ((player.isRepeating = !player.isRepeating), player.onupdate()), { title: "Repeat the clip (l)" });
   player.failed = () => {
     const file = player.elements.find((element) => element.error) || player.video;
-    problem.textContent = `This browser cannot play ${decodeURIComponent(file.getAttribute("src")).split("/").at(-1)}: it is missing, or its ` +
+    problem.textContent =
+      `This browser cannot play ${decodeURIComponent(file.getAttribute("src")).split("/").at(-1)}: it is missing, or its ` +
       "format is not supported. `resync preview` writes a clip that plays everywhere.";
     problem.hidden = false;
   };
   for (const element of player.elements) element.addEventListener("error", player.failed);
   player.video.addEventListener("click", () => player.toggle());
-  const node = html("section", { class: "player" }, html("div", { class: "screen" }, player.video, state),
-    html("div", { class: "transport" }, play, place, time, repeat), problem, data.report.audio_track > 1 && !data.audio &&
-      html("p", { class: "muted" }, `Audio track ${data.report.audio_track} was analysed; a browser plays the first one.`));
+  const node = html(
+    "section",
+    { class: "player" },
+    html("div", { class: "screen" }, player.video, state),
+    html("div", { class: "transport" }, play, place, time, repeat),
+    problem,
+    data.report.audio_track > 1 &&
+      !data.audio &&
+      html("p", { class: "muted" }, `Audio track ${data.report.audio_track} was analysed; a browser plays the first one.`),
+  );
   player.show = () => {
     play.textContent = player.isPlaying ? "Pause" : "Play";
     place.value = player.time;
@@ -146,7 +236,15 @@ function playerView(data, player, shift) {
 function shiftControls(clip, data, shift, player) {
   const reach = data.report.range_ms;
   const choose = (event) => event.target.value !== "" && shift.set(Number(event.target.value));
-  const slider = html("input", { type: "range", class: "slider", min: -reach, max: reach, step: 1, input: choose, "aria-label": "Audio shift in ms" });
+  const slider = html("input", {
+    type: "range",
+    class: "slider",
+    min: -reach,
+    max: reach,
+    step: 1,
+    input: choose,
+    "aria-label": "Audio shift in ms",
+  });
   const field = html("input", { type: "number", step: "any", change: choose, "aria-label": "Audio shift in ms" });
   const before = button("Before", () => shift.setAfter(false), { title: "As the file is (b)" });
   const after = button("After", () => shift.setAfter(true), { title: "With the audio shifted (b)" });
@@ -168,15 +266,29 @@ function shiftControls(clip, data, shift, player) {
     command.hidden = !code.textContent;
     showByHand(clip, clip.nudge && code.textContent, shiftText(ms));
   };
-  const controls = html("div", { class: "shift" }, html("span", { class: "pair" }, before, after),
-    html("label", {}, field, "ms"), html("span", { class: "nudges" }, nudges), reset, words);
+  const controls = html(
+    "div",
+    { class: "shift" },
+    html("span", { class: "pair" }, before, after),
+    html("label", {}, field, "ms"),
+    html("span", { class: "nudges" }, nudges),
+    reset,
+    words,
+  );
   return { node: html("div", {}, slider, controls, command), update };
 }
 
 /** Where the chosen shift comes from, in words. */
 function shiftWords(own, shift, nudge) {
-  const source = shift.isChanging ? "measured, changes over time" : own.verdict === "in_sync" ? "in sync: no correction needed"
-    : own.verdict === "undecided" ? (isKnown(own.best_delay_ms) ? "best guess, not certain" : "nothing measured") : "measured correction";
+  const source = shift.isChanging
+    ? "measured, changes over time"
+    : own.verdict === "in_sync"
+      ? "in sync: no correction needed"
+      : own.verdict === "undecided"
+        ? isKnown(own.best_delay_ms)
+          ? "best guess, not certain"
+          : "nothing measured"
+        : "measured correction";
   return nudge ? `${source}, ${signed(nudge, Number.isInteger(nudge) ? 0 : 1)} ms by hand` : source;
 }
 
@@ -187,9 +299,14 @@ function commandFor(own, shift, nudge) {
   const file = own.file.startsWith("-") ? `./${own.file}` : own.file;
   const [, stem, suffix] = file.match(/^([^]*?)(\.[^./\\]*)?$/);
   const names = `${quote(file)} ${quote(`${stem}.resync${suffix || ""}`)}`;
-  if (nudge && !shift.isChanging && !own.audio && shift.chosen(0)) return `resync shift ${names} --ms ${Number(shift.chosen(0).toFixed(1))}`;
-  const options = [own.audio && `--audio ${quote(own.audio)}`, own.audio_track > 1 && `--audio-track ${own.audio_track}`,
-    own.verdict === "jump" && "--fix-jumps", shift.slope && "--fix-drift"].filter(Boolean);
+  if (nudge && !shift.isChanging && !own.audio && shift.chosen(0))
+    return `resync shift ${names} --ms ${Number(shift.chosen(0).toFixed(1))}`;
+  const options = [
+    own.audio && `--audio ${quote(own.audio)}`,
+    own.audio_track > 1 && `--audio-track ${own.audio_track}`,
+    own.verdict === "jump" && "--fix-jumps",
+    shift.slope && "--fix-drift",
+  ].filter(Boolean);
   const isUseful = !nudge && (own.verdict === "out_of_sync" || shift.isChanging);
   return isUseful ? ["resync fix", names, ...options].join(" ") : "";
 }

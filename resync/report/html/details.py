@@ -20,7 +20,7 @@ from ..timeline import TimeAxis
 MAX_ROWS, MAX_COLUMNS = 110, 300  # of the heat map
 LEVELS = 31  # of P(in sync) in the heat map; few, so that the image is small
 MAX_SPANS = 300  # of speech, about a bar for each two pixels
-WEBP_QUALITY = 60  # of the mouth crops
+JPEG_QUALITY = 50  # of the mouth crops
 
 
 def evidence_details(analysis: Analysis) -> dict:
@@ -68,7 +68,7 @@ def _mouths(evidence: Evidence) -> dict | None:
         return None
     image = Image.fromarray(np.vstack([side_by_side(window, gap_px=0) for window in windows]))
     own = [{"time_s": round(window.time_s, 2), "probability": rounded(window.probability[peak.index])} for window in windows]
-    return {"image": _data_uri(image, "WEBP", quality=WEBP_QUALITY, method=6), "windows": own}
+    return {"image": _data_uri(image, "JPEG", quality=JPEG_QUALITY, optimize=True), "windows": own}
 
 
 def _runner_up(evidence: Evidence) -> dict | None:

@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -33,11 +33,6 @@ SCRIPTS = ("base.js", "player.js", "charts.js", "clip.js", "table.js")
 CLIPS = "<!-- clips -->"  # where the template continues after the data of the clips
 
 
-def check_html(sources: Iterable[Path], target: Path, overwrite: Overwrite | bool = Overwrite.NEVER) -> None:
-    """Raise OutputError when a report about these files cannot be written to `target`."""
-    check_report_output(sources, target, SUFFIX, overwrite)
-
-
 @contextmanager
 def html_report(
     target: Path,
@@ -48,30 +43,32 @@ def html_report(
 ) -> Iterator[Callable[[Outcome], None]]:
     """A function to call with each outcome. `target` appears, complete, when the body ends without an error.
 
-    Each clip goes to the file as soon as its outcome is known; only a row of the table is kept. Raises OutputError.
+    Each clip goes to the file as soon as its outcome is known; only a row of the table is kept. sources: the files that the report is
+    about, none of which is overwritten. Raises OutputError.
     """
-    check_html(sources, target, overwrite)
+    check_report_output(sources, target, SUFFIX, overwrite)
     with written_output(target, sources, overwrite) as temporary:
         with output_errors(target):
-            page = _Page(open(temporary, "w", encoding="utf-8", newline="\n"), target.parent, limits, with_timecode)
-
-        def add(outcome: Outcome) -> None:
+            file = open(temporary, "w", encoding="utf-8", newline="\n")
+        with closing(file):
             with output_errors(target):
-                page.add(outcome)
+                page = _Page(file, target.parent, limits, with_timecode)
 
-        try:
+            def add(outcome: Outcome) -> None:
+                with output_errors(target):
+                    page.add(outcome)
+
             yield add
             with output_errors(target):
                 page.finish()
-        finally:
-            page.file.close()
+                file.close()
 
 
 class _Page:
     """The file in progress: first the page without its data, then the data of each clip, at the end the table."""
 
     def __init__(self, file: IO[str], folder: Path, limits: Sequence[Limits], with_timecode: bool):
-        self.file, self._folder, self._limits, self._with_timecode = file, folder, limits, with_timecode
+        self._file, self._folder, self._limits, self._with_timecode = file, folder, limits, with_timecode
         self._rows: list[dict] = []
         read = lambda name: files(__package__).joinpath(name).read_text("utf-8")  # noqa: E731
         style, self._script = read("style.css"), "\n".join(map(read, SCRIPTS))
@@ -81,7 +78,7 @@ class _Page:
     def add(self, outcome: Outcome) -> None:
         """Write the data of one clip."""
         clip = json_for_script(clip_data(outcome, self._folder, self._with_timecode))
-        self.file.write(f'<script type="application/json" id="clip-{len(self._rows)}">{clip}</script>\n')
+        self._file.write(f'<script type="application/json" id="clip-{len(self._rows)}">{clip}</script>\n')
         self._rows.append(table_data(outcome, self._with_timecode))
 
     def finish(self) -> None:
@@ -94,7 +91,7 @@ class _Page:
             "kinds": attention_order(self._limits),
             "clips": self._rows,
         }
-        self.file.write(Template(self._end).substitute(report=json_for_script(report), script=self._script))
+        self._file.write(Template(self._end).substitute(report=json_for_script(report), script=self._script))
 
 
 def content_policy(style: str, script: str) -> str:

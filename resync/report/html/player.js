@@ -61,6 +61,7 @@ const DEAD_ZONE_S = 0.0005; // a difference up to this is left alone
 const GAIN = 3; // change of the playback rate for each second of difference
 const MAX_CHANGE = 0.1; // of the playback rate
 const MAX_FOLLOWED_S = 0.1; // a larger difference is closed by a new start
+const MAX_SKIP_S = 0.5; // of video before the first audio
 const SETTLE_MS = 250; // after the last change of the shift, before a new start
 
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
@@ -212,10 +213,12 @@ class Player {
     }
   }
 
-  /** Start at a time: all elements at once, when all can play. */
-  async start(seconds) {
+  /** Start at a time: all elements at once, when all can play. Where the audio begins soon after, it starts there. */
+  async start(given) {
     this.stop();
     const own = this.starts;
+    const wait = -this.heard.target(given);
+    const seconds = wait > 0 && wait < MAX_SKIP_S ? given + wait + 0.001 : given;
     this.video.currentTime = seconds;
     for (const track of this.tracks) track.place(seconds);
     const playing = [this.video, ...this.tracks.filter((track) => track.hasAudio(seconds)).map((track) => track.element)];

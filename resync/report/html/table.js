@@ -1,29 +1,52 @@
 // --- Table
 
-const limitNames = report.limits.map((limits) => limits.name).join(", ");
-const zone = report.limits[0] || { early_ms: report.in_sync_ms, late_ms: report.in_sync_ms };
+/** What is shaded: the first of the limits, or what counts as in sync. */
+const zone = report.limits[0] || { name: "in sync", early_ms: report.in_sync_ms, late_ms: report.in_sync_ms };
 const worst = (clip) => (clip.delays_ms ? Math.max(...clip.delays_ms.map(Math.abs)) : null);
-const barReach = Math.min(400, Math.max(4 * Math.max(zone.early_ms, zone.late_ms), ...clips.map((clip) => worst(clip) || 0)));
+const mostMs = clips.reduce((most, clip) => Math.max(most, worst(clip)), 4 * Math.max(zone.early_ms, zone.late_ms));
+const barReach = Math.min(400, mostMs);
 
 /** title, hint; value: what a column is sorted by; cell: what it shows; className: alignment, and the width from which it shows. */
 const columns = [
   { title: "Result", hint: "Those that need attention first", value: (clip) => clip.rank, cell: kindCell },
   { title: "File", value: (clip) => `${clip.folder}/${clip.name}`, cell: fileCell, className: "file" },
   { title: "Delay, ms", hint: "+ late, \u2212 early", value: (clip) => clip.delay_ms, cell: delayCell, className: "right" },
-  { title: "Early | late", hint: `\u2212${number(barReach)} to +${number(barReach)} ms; shaded: ${limitNames || "in sync"}`,
-    value: worst, cell: barCell, className: "second" },
+  {
+    title: "Early | late",
+    hint: `\u2212${number(barReach)} to +${number(barReach)} ms; shaded: ${zone.name}`,
+    value: worst,
+    cell: barCell,
+    className: "second",
+  },
   { title: "Frames", value: (clip) => clip.frames, cell: (clip) => signed(clip.frames, 1), className: "right third" },
-  { title: "\u00b1 ms", hint: "Half-width of the 90 % interval", value: (clip) => clip.uncertainty_ms,
-    cell: (clip) => number(clip.uncertainty_ms), className: "right second" },
+  {
+    title: "\u00b1 ms",
+    hint: "Half-width of the 90 % interval",
+    value: (clip) => clip.uncertainty_ms,
+    cell: (clip) => number(clip.uncertainty_ms),
+    className: "right second",
+  },
   { title: "Certainty", value: (clip) => clip.certainty, cell: (clip) => number(clip.certainty, 2), className: "right second" },
-  { title: "Off screen", hint: "Share of the speech without a matching mouth", value: (clip) => clip.offscreen_ratio,
-    cell: (clip) => percent(clip.offscreen_ratio), className: "right third" },
-  { title: "Length", value: (clip) => clip.duration_s, cell: (clip) => (isKnown(clip.duration_s) ? clock(clip.duration_s) : ""),
-    className: "right third" },
+  {
+    title: "Off screen",
+    hint: "Share of the speech without a matching mouth",
+    value: (clip) => clip.offscreen_ratio,
+    cell: (clip) => percent(clip.offscreen_ratio),
+    className: "right third",
+  },
+  {
+    title: "Length",
+    value: (clip) => clip.duration_s,
+    cell: (clip) => (isKnown(clip.duration_s) ? clock(clip.duration_s) : ""),
+    className: "right third",
+  },
   ...report.limits.map((limits, i) => ({
-    title: limits.name, hint: `${limits.early_ms} ms early to ${limits.late_ms} ms late; ? = the limit is within the interval`,
+    title: limits.name,
+    hint: `${limits.early_ms} ms early to ${limits.late_ms} ms late; ? = the limit is within the interval`,
     value: (clip) => (clip.limits ? ["fail", "unknown", "pass"].indexOf(clip.limits[i][0]) : null),
-    cell: (clip) => limitCell(clip, i), className: "second" })),
+    cell: (clip) => limitCell(clip, i),
+    className: "second",
+  })),
 ];
 
 function kindCell(clip) {
@@ -32,8 +55,15 @@ function kindCell(clip) {
 
 function fileCell(clip) {
   const folder = clip.folder === "." ? "" : `${clip.folder}/`;
-  return [html("button", { type: "button", class: "name", "aria-expanded": "false" }, html("bdi", {}, html("span", { class: "folder" }, folder), clip.name)),
-    clip.note && html("div", { class: "note" }, html("bdi", {}, clip.note)), html("div", { class: "by-hand", hidden: true })];
+  return [
+    html(
+      "button",
+      { type: "button", class: "name", "aria-expanded": "false" },
+      html("bdi", {}, html("span", { class: "folder" }, folder), clip.name),
+    ),
+    clip.note && html("div", { class: "note" }, html("bdi", {}, clip.note)),
+    html("div", { class: "by-hand", hidden: true }),
+  ];
 }
 
 function delayCell(clip) {
@@ -70,13 +100,16 @@ const head = document.querySelector("#table > thead > tr");
 const body = document.querySelector("#table > tbody");
 
 function rowOf(clip) {
-  clip.row ||= html("tr", { class: "clip", click: () => (select(clip), toggleClip(clip)) }, // also by the button in it
-    columns.map((column) => html("td", { class: column.className }, column.cell(clip))));
+  clip.row ||= html(
+    "tr",
+    { class: "clip", click: () => (select(clip), toggleClip(clip)) }, // also by the button in it
+    columns.map((column) => html("td", { class: column.className }, column.cell(clip))),
+  );
   return clip.row;
 }
 
-const matching = () => clips.filter((clip) =>
-  (!view.kinds.size || view.kinds.has(clip.kind)) && view.words.every((word) => clip.words.includes(word)));
+const matching = () =>
+  clips.filter((clip) => (!view.kinds.size || view.kinds.has(clip.kind)) && view.words.every((word) => clip.words.includes(word)));
 
 function compare(a, b) {
   const [x, y] = [view.column.value(a), view.column.value(b)];
@@ -133,7 +166,9 @@ function showKinds() {
   };
   const nodes = [[null, clips.length], ...counted].map(([kind, count]) => {
     const label = kind === null ? "all" : html("span", { class: "kind", "data-kind": kind }, kind);
-    const node = button([label, html("span", { class: "number" }, ` ${count}`)], () => choose(kind), { "aria-pressed": String(kind === null) });
+    const node = button([label, html("span", { class: "number" }, ` ${count}`)], () => choose(kind), {
+      "aria-pressed": String(kind === null),
+    });
     node.kind = kind;
     return node;
   });
@@ -238,10 +273,22 @@ function storedTheme() {
 }
 
 setTheme(storedTheme() || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
-byId("about").textContent = [`${clips.length} clip${clips.length === 1 ? "" : "s"}`, report.created,
+byId("about").textContent = [
+  `${clips.length} clip${clips.length === 1 ? "" : "s"}`,
+  report.created,
   report.limits.map((own) => `limits ${own.name}: ${own.early_ms} ms early to ${own.late_ms} ms late`).join(", "),
-  `resync ${report.version}`].filter(Boolean).join(" \u00b7 ");
-head.replaceChildren(...columns.map((column) =>
-  html("th", { class: column.className, scope: "col" }, button(column.title, () => sortBy(column), { title: column.hint }))));
+  `resync ${report.version}`,
+]
+  .filter(Boolean)
+  .join(" \u00b7 ");
+head.replaceChildren(
+  ...columns.map((column) =>
+    html(
+      "th",
+      { class: column.className, scope: "col" },
+      button(column.title, () => sortBy(column), { title: column.hint }),
+    ),
+  ),
+);
 showKinds();
 showTable();

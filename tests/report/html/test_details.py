@@ -15,7 +15,7 @@ from resync.report.html.details import LEVELS, evidence_details
 
 def image(uri):
     kind, data = uri.split(",")
-    assert kind in ("data:image/png;base64", "data:image/webp;base64")
+    assert kind in ("data:image/png;base64", "data:image/jpeg;base64")
     return Image.open(io.BytesIO(base64.b64decode(data)))
 
 
