@@ -66,13 +66,15 @@ class Run:
         return [line[:300] for line in text.splitlines() if "Traceback" in line or "please report this" in line]
 
 
-def start(arguments: Sequence[object], folder: Path, name: str = "run", preloaded: bool = False) -> Run:
-    """Run resync with `folder` as the current folder; temporary files go to its subfolder tmp, output to NAME.out and NAME.err beside it.
+def start(arguments: Sequence[object], folder: Path, preloaded: bool = False) -> Run:
+    """Run resync with `folder` as the current folder; temporary files go to its subfolder tmp, output to .out and .err beside it.
 
     preloaded: fork this process, which has loaded the package, instead of starting Python; saves a second. Not for --jobs.
     """
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    run = Run(0, folder.parent / f"{name}.out", folder.parent / f"{name}.err")
+    run = Run(0, folder.with_suffix(".out"), folder.with_suffix(".err"))
+    for path in (run.out, run.err):
+        path.write_bytes(b"")
     words = list(map(str, arguments))
     sys.stdout.flush()
     run.pid = os.fork()
@@ -83,7 +85,7 @@ def start(arguments: Sequence[object], folder: Path, name: str = "run", preloade
         os.setsid()
         os.chdir(folder)
         for path, stream in ((run.out, 1), (run.err, 2)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+            os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream)
         os.environ |= {"TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT)}
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if not preloaded:

@@ -25,7 +25,7 @@ class ResyncError(Exception):
 
 def os_error_line(error: OSError) -> str:
     """An error of the system that names a file, as one line for the user."""
-    name = error.filename if isinstance(error.filename, str) else os.fsdecode(error.filename)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
     return printable(f"{name}: cannot be used ({error.strerror}); check its name, its permissions and the disk")
 
 

@@ -127,6 +127,8 @@ def error_line(source: Path, error: Exception) -> str:
     logger.info("%s: unexpected error", source, exc_info=True)
     if isinstance(error, OSError) and error.filename is not None:
         return os_error_line(error)
+    if isinstance(error, MemoryError):
+        return f"{source}: takes more memory than there is; if the file plays, try fewer --jobs"
     at = traceback.extract_tb(error.__traceback__)[-1]
     message = " ".join(f"{type(error).__name__} {error}".split())
     return f"{source}: unexpected {message} (at {Path(at.filename).name}:{at.lineno}); please report this"

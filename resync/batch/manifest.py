@@ -77,7 +77,7 @@ class Manifest:
         self._start = "\t".join(COLUMNS) + "\n" if self._is_tsv else ""
         self.rows: dict[str, Row] = {}
         for line in self._read().split("\n"):
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
                 row = Row.from_dict(self._parsed(line))
                 self.rows[row.path] = row
 

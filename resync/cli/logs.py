@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..batch.pool import LOGGER
-from ..errors import OutputError
-from ..report.table import printable
+from ..errors import OutputError, printable
 
 SHORT, LONG = "%(asctime)s.%(msecs)03d %(message)s", "%(asctime)s.%(msecs)03d %(name)s: %(message)s"
 _LINE = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} resync")  # how LONG begins
@@ -62,9 +61,13 @@ class _FileHandler(_Handler, logging.FileHandler):
 
 
 class _Formatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        """File names may hold anything; a traceback keeps its lines."""
-        return "\n".join(map(printable, super().format(record).split("\n")))
+    """File names may hold anything; a traceback keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+    def formatException(self, error) -> str:
+        return "\n".join(map(printable, super().formatException(error).split("\n")))
 
 
 def _with_format(handler: logging.Handler, text: str, time_format: str) -> logging.Handler:

@@ -107,7 +107,7 @@ def config_options(command: Callable) -> Callable:
         option("--audio-track", type=click.IntRange(1), default=MediaConfig.audio_track, show_default=True, metavar="N", group=ANALYSIS,
                help="Analyse the N-th audio track; `fix` shifts all of them."),
         option("--range", "range_s", type=click.FloatRange(0.1, 10), metavar="S", callback=finite, group=ANALYSIS,
-               help="Test delays from -S to +S seconds.  [default: 1, 3 or 10, until the result is clear]"),
+               help="Test delays from -S to +S seconds.  [default: 1, wider until the result is clear]"),
         option("--exhaustive", is_flag=True, group=ANALYSIS, help="Analyse all of a long video, instead of sampling until certain."),
         option("--detector", default="auto", show_default=True, metavar="NAME", group=ANALYSIS,
                help="Face detector: auto, centerface or insightface[:PACK_OR_FILE]."),

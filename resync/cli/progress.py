@@ -68,4 +68,5 @@ class ProgressBars:
 
             self._progress.console.print(Text.from_ansi(text), soft_wrap=True)
         else:
-            click.echo(text, err=err)
+            # What goes to stdout is coloured only for a terminal; else click would take sequences out of names.
+            click.echo(text, err=err, color=None if err else True)

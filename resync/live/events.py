@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from ..errors import printable
 from ..report.limits import Limits
-from ..report.result import ms, rounded
+from ..report.result import json_line, ms, rounded
 from ..report.text import clock, delay_text
 from .window import Estimate
 
@@ -76,11 +76,11 @@ class WatchEvent(NamedTuple):
             "watched_s": rounded(status.watched_s, 2),
             "reason": self.reason,
         }
-        return json.dumps(row, ensure_ascii=False, allow_nan=False)
+        return json_line(row)
 
     def to_text(self) -> str:
         """One line, with the local time."""
-        return f"{datetime.fromtimestamp(self.status.time_s):%Y-%m-%d %H:%M:%S}  {self.kind:<9}  {self._detail()}"
+        return printable(f"{datetime.fromtimestamp(self.status.time_s):%Y-%m-%d %H:%M:%S}  {self.kind:<9}  {self._detail()}")
 
     def _detail(self) -> str:
         status, estimate = self.status, self.status.estimate

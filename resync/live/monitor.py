@@ -18,10 +18,11 @@ from .events import Status, WatchEvent
 from .feed import Connected, Ended, Feed, Item, Lost, NewClock
 from .inputs import LiveInput
 from .reader import StreamReader
-from .window import AudioRing, Estimate, SlidingWindow
+from .window import AudioRing, Estimate, SlidingWindow, tested_ranges_s
 
+_SPARE_AUDIO_S = 5.0  # the audio of a stream comes earlier or later than its video
 _POLL_S = 0.5  # how often a wait for frames returns, for signals and deadlines
-_SETTLED = ("no_face", "no_speech")  # states that are events of their own
+_ANNOUNCED = ("no_face", "no_speech")  # states that are events of their own
 
 
 class Monitor:
@@ -32,7 +33,7 @@ class Monitor:
     ):
         self._engine, self._config, self._live = engine, config, live
         self._feed = Feed(live.max_frames_ahead, math.inf if exhaustive else live.max_behind_s if source.is_pulled else 0.0)
-        audio_s = live.window_s + live.step_s + 2 * max(live.ranges_s if config.curve.range_s is None else (config.curve.range_s,)) + 5
+        audio_s = live.window_s + live.step_s + 2 * max(tested_ranges_s(config, live)) + _SPARE_AUDIO_S
         self._reader = StreamReader(source, self._feed, config.media, live, audio_s, exhaustive)
         self._alarm = Alarm(limits, live)
         self._window = SlidingWindow(engine, config, live, AudioRing(audio_s))
@@ -40,9 +41,9 @@ class Monitor:
         self._held: Item | None = None
         self._printed_s = 0.0
         self._was_connected = False
-        self._settled: str | None = None  # the latest state that was an event, as long as it lasts
+        self._announced: str | None = None  # the latest state that was an event, as long as it lasts
         self._lost_reason: str | None = None
-        self._began = time.monotonic()
+        self._began = self._reported = time.monotonic()  # the start, and the latest event
         self._until = math.inf
         self.status = Status(source.name, limits, time.time())
 
@@ -50,12 +51,12 @@ class Monitor:
         """Yield the events as they come, until the input has ended for good, or after duration_s; once: until the first decision on the
         alarm. Close the generator to stop earlier. Raises MediaError for an input that cannot be read and is not tried again.
         """
-        self._began = time.monotonic()
+        self._began = self._reported = time.monotonic()
         self._until = self._began + (math.inf if duration_s is None else duration_s)
         self._reader.start()
         try:
             while time.monotonic() < self._until:
-                item = self._take(self._live.every_s)
+                item = self._take(max(_POLL_S, self._reported + self._live.every_s - time.monotonic()))
                 if item is None:
                     if time.monotonic() < self._until:
                         yield self._event("waiting")
@@ -67,8 +68,8 @@ class Monitor:
             self._reader.close()
 
     def summary(self) -> WatchEvent:
-        """The last event."""
-        return self._event("summary")
+        """The last event: the input is closed."""
+        return self._event("summary", connected=False)
 
     def _take(self, patience_s: float = math.inf) -> Item | None:
         """The next item of the feed, None where none comes in time."""
@@ -94,11 +95,9 @@ class Monitor:
             reconnects, self._was_connected = self.status.reconnects + self._was_connected, True
             yield self._event("connected", connected=True, reconnects=reconnects)
         elif isinstance(item, Lost):
-            is_news = self.status.connected or item.reason != self._lost_reason
+            if self.status.connected or item.reason != self._lost_reason:
+                yield self._event("lost", item.reason, connected=False, estimate=None)
             self._lost_reason = item.reason
-            event = self._event("lost", item.reason, connected=False, estimate=None)
-            if is_news:
-                yield event
         else:
             if item.error:
                 raise item.error
@@ -136,10 +135,10 @@ class Monitor:
 
     def _is_news(self, estimate: Estimate) -> bool:
         """Whether the state is an event: a whole window without faces or speech, after one with them."""
-        if estimate.state not in _SETTLED:
-            self._settled = None
-        elif estimate.end_s >= self._live.window_s - 0.5 / FPS and self._settled != estimate.state:
-            self._settled = estimate.state
+        if estimate.state not in _ANNOUNCED:
+            self._announced = None
+        elif estimate.end_s >= self._live.window_s - 0.5 / FPS and self._announced != estimate.state:
+            self._announced = estimate.state
             return True
         return False
 
@@ -150,6 +149,7 @@ class Monitor:
             self.status = replace(self.status, answer=estimate, answered_s=time.time(), answers=self.status.answers + 1)
 
     def _event(self, kind: str, reason: str | None = None, **changes) -> WatchEvent:
-        watched_s, dropped_s = time.monotonic() - self._began, self._feed.dropped / FPS
+        self._reported = time.monotonic()
+        watched_s, dropped_s = self._reported - self._began, self._feed.dropped / FPS
         self.status = replace(self.status, time_s=time.time(), watched_s=watched_s, dropped_s=dropped_s, **changes)
         return WatchEvent(kind, self.status, reason)

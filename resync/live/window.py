@@ -17,6 +17,7 @@ from ..sync.decide import Decision, decide
 from ..sync.scoring import EmbeddedSegment, Engine, score_segment
 
 LIVE_NAME = Path("live")  # stands for a file name
+MAX_AUDIO_LAG_S = 2.0  # audio that has not come when the video is so much further is missing
 
 
 class AudioRing:
@@ -89,7 +90,7 @@ class SlidingWindow:
         self._audio = RingAudio(LIVE_NAME, ring=ring)
         self._segments: deque[EmbeddedSegment] = deque()
         self._scored: dict[int, Scores] = {}  # by first tick: those whose audio has come
-        self._ranges_s = live.ranges_s if config.curve.range_s is None else (config.curve.range_s,)
+        self._ranges_s = tested_ranges_s(config, live)
         self._range_s = self._ranges_s[0]
         self._unanswered_s = 0.0  # for how long there has been no answer, although there are faces and speech
 
@@ -104,7 +105,7 @@ class SlidingWindow:
         return estimate
 
     def _estimate(self, end_s: float) -> Estimate:
-        scores = [self._scores(segment) for segment in self._segments]
+        scores = [self._scores(segment, end_s) for segment in self._segments]
         rule = self._config.decide.rule or self._engine.backend.rule
         if self._range_s > self._ranges_s[0]:
             rule = replace(rule, min_certainty=max(rule.min_certainty, rule.min_widened))
@@ -113,12 +114,13 @@ class SlidingWindow:
         analysed_s = sum(len(segment.time_s) for segment in self._segments) / FPS
         return Estimate(end_s, *_answer(decision), analysed_s)
 
-    def _scores(self, segment: EmbeddedSegment) -> Scores:
+    def _scores(self, segment: EmbeddedSegment, now_s: float) -> Scores:
         """The scores of a segment; computed again until all audio that it is compared with has come."""
         if segment.first_tick in self._scored:
             return self._scored[segment.first_tick]
         scores = score_segment(self._engine, self._audio, segment, delay_grid(self._range_s), self._config).scores
-        if self._audio.ring.end_s >= _end_s(segment) + segment.lag_s + self._range_s + HOP_S:
+        needed_s = _end_s(segment) + segment.lag_s + self._range_s + HOP_S
+        if max(self._audio.ring.end_s, now_s - MAX_AUDIO_LAG_S) >= needed_s:
             self._scored[segment.first_tick] = scores
         return scores
 
@@ -134,6 +136,11 @@ class SlidingWindow:
             range_s = first_s
         if range_s != self._range_s:
             self._range_s, self._scored, self._unanswered_s = range_s, {}, 0.0
+
+
+def tested_ranges_s(config: Config, live: LiveConfig) -> tuple[float, ...]:
+    """The ranges of delays that are tested in turn, in s."""
+    return live.ranges_s if config.curve.range_s is None else (config.curve.range_s,)
 
 
 def _end_s(segment: EmbeddedSegment) -> float:

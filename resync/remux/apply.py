@@ -18,7 +18,7 @@ from .containers import suffix_of
 from .correction import Correction, Corrections, per_track
 from .encoders import ENCODERS, encoder_for, widely_playable
 from .ffmpeg import Feed, ffmpeg_exe, run_ffmpeg
-from .paths import Overwrite, check_output, output_errors, written_output
+from .paths import Overwrite, check_output, output_errors, restrict_mode, written_output
 from .plan import Plan, plan_shift, require_frame_times
 from .render import write_tracks
 from .splice import AudioEdit, edits_of, plan_splices
@@ -136,6 +136,7 @@ def _write(
     """
     src, notes = info.path, []
     with output_errors(dst), temporary_folder() as folder:
+        restrict_mode(out, src)
         extras, droppable = inspect_extras(src, dst, folder)
 
         def run() -> None:
@@ -150,7 +151,6 @@ def _write(
             run()
             notes.append(f"{len(droppable)} data stream(s) left out: {dst.suffix} cannot store them")
         notes += _verify(info, out, dst, shift_s)
-        out.chmod(out.stat().st_mode & (src.stat().st_mode | 0o600))  # never more permissive than the source
         return tuple(build(dst, extras)), notes
 
 

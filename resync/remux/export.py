@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from ..errors import OutputError
 from ..media.probe import AudioInfo, probe
 from .correction import Correction
 from .encoders import audio_filter
-from .paths import MARKER, Overwrite, check_output, written_output
+from .paths import MARKER, Overwrite, check_output, output_errors, restrict_mode, written_output
 from .render import decoded_blocks, spliced_track
 from .splice import plan_splices
 
@@ -57,6 +58,8 @@ def exported_audio(
     else:
         blocks = decoded_blocks(info.path, audio, f"{audio_filter(audio, correction)},apad,atrim=end={length_s:.6f}")
     with written_output(dst, [src], overwrite) as temporary:
+        with output_errors(dst):
+            restrict_mode(temporary, info.path)
         with closing(blocks):
             _write_samples(blocks, audio, temporary, dst, file_format)
         yield
@@ -90,7 +93,8 @@ def _write_samples(blocks: Iterable[np.ndarray], audio: AudioInfo, temporary: Pa
 
     subtype = "PCM_24" if dst.suffix.lower() == ".wav" else None
     try:
-        with soundfile.SoundFile(temporary, "w", audio.sample_rate, audio.channels, subtype, format=file_format) as out:
+        # As bytes: soundfile takes a str only if it is text, which the name of a folder need not be.
+        with soundfile.SoundFile(os.fsencode(temporary), "w", audio.sample_rate, audio.channels, subtype, format=file_format) as out:
             with suppress(soundfile.LibsndfileError):  # not every file type has such a field
                 out.software = MARKER
             for block in blocks:

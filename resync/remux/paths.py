@@ -139,6 +139,11 @@ def _publish(temporary: Path, target: Path, inputs: Iterable[str | Path], overwr
     os.replace(temporary, target)
 
 
+def restrict_mode(out: Path, src: Path) -> None:
+    """Give an output, before anything is in it, no permission that its source does not give. Raises OSError."""
+    out.chmod(out.stat().st_mode & (src.stat().st_mode | 0o600))
+
+
 def check_report_output(sources: Iterable[str | Path], dst: Path, suffix: str, overwrite: Overwrite | bool = Overwrite.NEVER) -> None:
     """Raise OutputError when a report about many inputs cannot be written to `dst`, see `check_output`, or has not this suffix."""
     if dst.suffix.lower() != suffix:

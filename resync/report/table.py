@@ -72,8 +72,8 @@ def number(value: float | None, form: str) -> str:
 def csv_row(values: list) -> str:
     """One line of CSV, without its line end."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(values)
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow(values)  # which it quotes within values
+    return out.getvalue().removesuffix("\r\n")
 
 
 def outcome_csv(outcome: Outcome) -> str:

@@ -27,6 +27,8 @@ OPTIONS = {
     " -r --recursive -j --jobs --shard --dask --audio-track --range --exhaustive --detector --device --weights -q --quiet",
     "plot": f"{ANALYSIS} -y --overwrite --json -q --quiet",
     "preview": f"{ANALYSIS} --start --seconds -y --overwrite --overwrite-media --json -q --quiet",
+    "watch": "--limits --every --window --timeout --duration --once --prometheus --name --json -q --quiet"
+    " --audio-track --range --exhaustive --detector --device --weights",
     "demo": "--delay-ms --seed --seconds -q --quiet",
     "prepare": "--index --detector --jobs --repair --weights --trust",
     "train": "--minutes --recipe --from --device --seed --compile --no-compile",
