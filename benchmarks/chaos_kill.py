@@ -110,7 +110,7 @@ def kill_fix(work: Path, rng: Random, count: int, kills: int) -> tuple[dict, lis
     preload()
     clips, folder = make_clips(work / f"talking{count}", count, talking_every=1), fresh(work, "fix")
     before, whole = _digests(clips), _complete_outputs(clips, folder)
-    figures, faults = {"killed": 0, "by SIGTERM": 0, "finished before": 0, "left behind, then cleared": 0}, []
+    figures, faults = {"killed": 0, "by SIGTERM": 0, "finished before": 0, "files left behind, later cleared": 0}, []
     while figures["killed"] < kills:
         number, form, clip = rng.choice((signal.SIGKILL, signal.SIGTERM)), rng.choice(FORMS), rng.choice(clips)
         left_before = _left(folder)
@@ -129,10 +129,10 @@ def kill_fix(work: Path, rng: Random, count: int, kills: int) -> tuple[dict, lis
         left = _left(folder)
         if number == signal.SIGTERM:
             faults += [f"after SIGTERM: {line}" for line in left - left_before]
+        figures["files left behind, later cleared"] += len(left - left_before)
         if _digests(clips) != before:
             return figures, [*faults, f"an input was changed by {form} of {clip.name}"]
         if killed and figures["killed"] % SETTLE_EVERY == 0:
-            figures["left behind, then cleared"] += len(left)
             faults += _settle(clips, folder)
     return figures, faults
 

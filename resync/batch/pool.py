@@ -18,10 +18,11 @@ from threading import Lock, Thread
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..parallel import THREAD_VARIABLES
-from ..shutdown import GRACE_S, cleanup, end_on_signals
+from ..shutdown import cleanup, end_on_signals
 
 Job = TypeVar("Job")
-STOP_TIMEOUT_S = GRACE_S + 0.3  # for a process that was asked to end, and ends by itself after GRACE_S
+GRACE_S = 0.7  # for a process of the pool to unwind; see `shutdown.GRACE_S`, which is longer
+STOP_TIMEOUT_S = 0.9  # after that, a process that was asked to end is killed
 START_TIMEOUT_S = 120.0  # for a new process to load what it needs; its first job gets so much more time
 LOGGER = "resync"  # its messages in other processes are sent to this one, when it has a level
 
@@ -107,6 +108,11 @@ class Pool:
         for process in self._processes.values():
             process.terminate()
 
+    def kill(self) -> None:
+        """End all processes now, where there is no time left to ask."""
+        for process in self._processes.values():
+            _kill(process)
+
     def _read(self, pipe: Connection) -> Event | None:
         """The next message of a process, or its death."""
         running = self._running[pipe]
@@ -155,7 +161,7 @@ def open_pool(work, threads: int, timeout_s: float = math.inf) -> Iterator[Pool]
     """A pool, whose processes end with the body, or with this process."""
     pool = Pool(work, threads, timeout_s)
     try:
-        with cleanup(pool.terminate):
+        with cleanup(pool.kill):
             yield pool
     finally:
         pool.close()
@@ -177,10 +183,14 @@ def _blocked_interrupts() -> Iterator[None]:
 def _finish(process, timeout_s: float) -> None:
     """Wait for a process to end, then end it, and with it the programs that it ran, which are its process group."""
     wait([process.sentinel], max(timeout_s, 0.0))  # unlike `join`, keeps its number from being given to another process
+    _kill(process)
+    process.join()
+
+
+def _kill(process) -> None:
     with suppress(OSError, AttributeError):  # there is no such group, or on Windows none at all
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
-    process.join()
 
 
 def _serve(pipe: Connection, work, threads: int, log_level: int) -> None:
@@ -194,7 +204,7 @@ def _serve(pipe: Connection, work, threads: int, log_level: int) -> None:
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C goes to the first process only, which ends the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_on_signals(("SIGTERM",))
+    end_on_signals(("SIGTERM",), GRACE_S)
     Thread(target=_end_with_parent, daemon=True).start()
     for name in THREAD_VARIABLES:  # read when NumPy and torch are first imported, which is later
         os.environ.setdefault(name, str(threads))

@@ -10,6 +10,7 @@ import pytest
 from helpers import DRIFT, JUMP, LATE, UNDECIDED
 
 from resync import Analyzer, MediaError
+from resync.batch.settings import Models
 from resync.report.limits import judge, parse_limits
 from resync.report.result import Outcome
 
@@ -38,6 +39,7 @@ def clips(tmp_path, monkeypatch):
         return replace(REPORTS[source.name], file=str(source))
 
     monkeypatch.setattr(Analyzer, "analyze", analyze)
+    monkeypatch.setattr("resync.batch.jobs.models", lambda config: Models.of_report(LATE))
     return folder
 
 

@@ -11,6 +11,7 @@ import pytest
 from helpers import LATE
 
 from resync import Analyzer
+from resync.batch.settings import Models
 from resync.cli.logs import logged
 
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} resync\.[\w.]+: "
@@ -42,6 +43,7 @@ def test_fix_logs_stages_times_and_the_ffmpeg_command(resync, delayed_clip, tmp_
 def analysed(tmp_path, monkeypatch):
     """A clip whose report needs no analysis."""
     monkeypatch.setattr(Analyzer, "analyze", lambda self, source, **options: replace(LATE, file=str(source)))
+    monkeypatch.setattr("resync.batch.jobs.models", lambda config: Models.of_report(LATE))
     (tmp_path / "in.mp4").touch()
 
 

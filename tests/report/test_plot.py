@@ -25,6 +25,8 @@ from resync.sync.pieces import Piece
 from resync.sync.scoring import EmbeddedFace, EmbeddedSegment, ScoredSegment
 from resync.sync.speakers import NO_BOXES, FaceResult
 
+PLOT = b"\x89PNG\r\n\x1a\n Software Matplotlib"  # what is recognised of an earlier plot
+
 
 @pytest.fixture(scope="module")
 def faceless(analyzer, no_face):
@@ -300,17 +302,20 @@ def test_unusable_plot_paths_are_rejected(delayed_clip, tmp_path):
         with pytest.raises(OutputError, match=message) as caught:
             check_plot(delayed_clip(200), tmp_path / name)
         assert str(caught.value).startswith(str(tmp_path / name)) and "\n" not in str(caught.value)
+    with pytest.raises(OutputError, match="did not write"):
+        check_plot(delayed_clip(200), tmp_path / "there.png", True)
+    (tmp_path / "there.png").write_bytes(PLOT)
     check_plot(delayed_clip(200), tmp_path / "there.png", True)
 
 
 def test_no_plot_is_left_behind_after_a_failure(late, tmp_path):
-    (tmp_path / "there.png").write_bytes(b"mine")
+    (tmp_path / "there.png").write_bytes(PLOT)
     with pytest.raises(OutputError), written_plot(late, tmp_path / "there.png"):
         pass
     for name in ("new.png", "there.png"):
         with pytest.raises(RuntimeError), written_plot(late, tmp_path / name, True):
             raise RuntimeError
-    assert [p.name for p in tmp_path.iterdir()] == ["there.png"] and (tmp_path / "there.png").read_bytes() == b"mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["there.png"] and (tmp_path / "there.png").read_bytes() == PLOT
 
 
 def test_commands_with_plots(delayed_clip, no_face, tmp_path, monkeypatch):
