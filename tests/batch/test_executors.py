@@ -104,12 +104,11 @@ posix_only = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 
 @posix_only
-@pytest.mark.parametrize("count", [1, 2])
-def test_job_that_hangs_is_given_up_and_the_others_go_on(toys, tmp_path, count):
+def test_job_that_hangs_is_given_up_and_the_others_go_on(toys, tmp_path):
     """Its process ends, with the programs that it started, and what it left behind is cleared away."""
     cleared = []
     executor = Executor(hang_in_the_second, lost, clear=lambda job: cleared.append(job.number))
-    results = by_number(executor.run_processes(toys(4), count, timeout_s=2.0))
+    results = by_number(executor.run_processes(toys(4), 1, timeout_s=2.0))
     assert results.pop(1).startswith("gave up after 2 s") and results == {0: 0, 2: 2, 3: 3}
     assert cleared == [1] and not multiprocessing.active_children()
     assert_ended(int((tmp_path / "program").read_text()))
