@@ -23,8 +23,8 @@ from resync.errors import ResyncError
 from resync.media.probe import probe
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV)  # as when memory is short, and as by a crash in a codec
-DISK_MIB = 6
 LIMIT_BYTES = 4096  # of files, where no small disk can be mounted
+UNSAVED = "cannot be used as a results cache"
 TWICE = "its process died twice"
 END_S = 600.0
 
@@ -90,9 +90,9 @@ def kill_workers(work: Path, rng: Random, count: int, kills: int) -> tuple[dict,
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[bool]:
-    """`folder` as a file system of its own, of DISK_MIB, if that is permitted."""
-    mounted = not subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "none", folder], capture_output=True).returncode
+def small_disk(folder: Path, mib: int) -> Iterator[bool]:
+    """`folder` as a file system of its own, if that is permitted."""
+    mounted = not subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", folder], capture_output=True).returncode
     try:
         yield mounted
     finally:
@@ -104,7 +104,8 @@ def fill_disk(work: Path, rng: Random, count: int, fills: int) -> tuple[dict, li
     """`fix -j 2 --skip-done` onto a disk that fills up and empties again; then once more with room, for what failed."""
     clips, folder = make_clips(work / f"talking{count}", count, talking_every=1), fresh(work, "disk")
     arguments = ["fix", "--json", "-j", 2, "-y", "--skip-done", "cache", clips[0].parent, "-o", "out"]
-    with small_disk(folder) as mounted:
+    mib = 2 + count // 10  # enough for all outputs
+    with small_disk(folder, mib) as mounted:
         (folder / "out").mkdir(exist_ok=True)
         run = start(arguments, folder)
         full = meddle(run, rng, 0.5, lambda: _fill(run, folder, mounted, rng), fills)
@@ -112,10 +113,11 @@ def fill_disk(work: Path, rng: Random, count: int, fills: int) -> tuple[dict, li
         again = start(arguments, folder)
         again.wait(END_S)
         faults += [*once_each(again, clips), *(f"with room: {error}" for error in errors_of(again))]
-        if f"{count - failed} cached" not in again.err.read_text():
+        # Where there is no room even at the end, the last results are lost, which is said.
+        if UNSAVED not in run.err.read_text() and f"{count - failed} cached" not in again.err.read_text():
             faults.append(f"{failed} of {count} failed, but then: {again.err.read_text()[-100:]}")
         faults += [*_outputs(folder / "out", clips, complete=True), *unfinished(folder / "out"), *unfinished(folder / "tmp")]
-    how = f"tmpfs of {DISK_MIB} MiB" if mounted else f"limit of {LIMIT_BYTES} bytes a file"
+    how = f"tmpfs of {mib} MiB" if mounted else f"limit of {LIMIT_BYTES} bytes a file"
     return {"clips": count, "disk": how, "full": full, "failed for want of space": failed}, faults
 
 

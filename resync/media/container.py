@@ -60,7 +60,7 @@ def _opened(path: str | Path) -> av.container.InputContainer:
         name = f"file:{os.fspath(path)}"
         return av.open(name, options=DECODER_OPTIONS, container_options=CONTAINER_OPTIONS, metadata_errors="replace")
     except av.ArgumentError as error:
-        raise MediaError(f"{path}: not a type of media file that is read, such as MP4 or MKV (playlists are not)") from error
+        raise MediaError(f"{path}: not an audio or video file (a playlist, script or image?); give the media file itself") from error
 
 
 def require_complete(container: av.container.InputContainer, path: str | Path) -> None:

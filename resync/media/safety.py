@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+from av.stream import Disposition
 
 from ..errors import MediaError
 
@@ -47,9 +48,10 @@ def require_plausible(container: av.container.InputContainer, path: str | Path) 
     for stream in container.streams:
         if stream.codec_context is None:  # no decoder for it
             continue
-        if isinstance(stream, av.VideoStream) and stream.width * stream.height > MAX_PIXELS:
-            raise MediaError(f"{path}: its frames of {stream.width} x {stream.height} px are too large; give a copy in 8K or less")
-        if isinstance(stream, av.AudioStream):
+        if isinstance(stream, av.VideoStream) and not stream.disposition & Disposition.attached_pic:
+            if stream.width * stream.height > MAX_PIXELS:
+                raise MediaError(f"{path}: its frames of {stream.width} x {stream.height} px are too large; give a copy in 8K or less")
+        elif isinstance(stream, av.AudioStream):
             if stream.rate and stream.rate not in SAMPLE_RATES:
                 raise MediaError(f"{path}: claims a sample rate of {stream.rate} Hz; it may be damaged, give another copy")
             if stream.channels > MAX_CHANNELS:

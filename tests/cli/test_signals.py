@@ -119,10 +119,15 @@ def assert_ends(process, tmp_path, code=130, signals=(signal.SIGINT, signal.SIGI
     took_s = time.monotonic() - began
     assert process.returncode == code and err == "", (process.returncode, err)
     assert took_s < END_S
-    while left := [pid for pid in family if is_running(pid)]:
-        assert time.monotonic() < began + END_S, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
-        time.sleep(0.05)
+    assert_gone(family, began + END_S)
     assert not list((tmp_path / "out").iterdir()) and not list((tmp_path / "tmp").iterdir())
+
+
+def assert_gone(family, until):
+    """All of these processes end in time."""
+    while left := [pid for pid in family if is_running(pid)]:
+        assert time.monotonic() < until, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
+        time.sleep(0.05)
 
 
 def test_check(start, long_clips, tmp_path):
@@ -168,10 +173,7 @@ def test_killed_process_takes_its_workers_along(start, long_clips):
     family = descendants(process.pid)
     process.kill()
     process.wait()
-    until = time.monotonic() + END_S
-    while any(map(is_running, family)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    assert_gone(family, time.monotonic() + END_S)
 
 
 def test_dask(start, long_clips, tmp_path):
@@ -201,5 +203,5 @@ def test_file_that_takes_too_long_is_given_up(start, delayed_clip, tmp_path):
     late, gone = [json.loads(line)["error"] for line in out.splitlines()]
     assert late.startswith(f"{delayed_clip(200)}: gave up after 8 s") and "--timeout" in late and "No such file" in gone
     assert process.returncode == 1 and err.count("gave up") == 1 and "Traceback" not in err
-    assert not any(map(is_running, family))
+    assert_gone(family, time.monotonic() + END_S)
     assert not list((tmp_path / "out").iterdir()) and not list((tmp_path / "tmp").iterdir())

@@ -63,7 +63,7 @@ def test_a_file_that_names_others_is_refused(secret, name, tmp_path):
     Path(name).write_bytes(Path(text).read_bytes() if text == "secret1.png" else text.encode())
     with pytest.raises(MediaError) as raised:
         probe(name)
-    assert str(raised.value).startswith(f"{name}: not a ") and "\n" not in str(raised.value)
+    assert str(raised.value).startswith(f"{name}: not a") and "\n" not in str(raised.value)
     for call in (lambda: resync.analyze(name), lambda: resync.analyze("secret.mp4", audio=name)):
         with pytest.raises(MediaError, match=name):
             call()
