@@ -210,7 +210,7 @@ def number(value: float | None, digits: int = 1) -> str:
 def commit() -> str:
     """The commit of this checkout, with a + if tracked files have changed since."""
     git = lambda *arguments: subprocess.run(["git", "-C", HERE, *arguments], capture_output=True, text=True).stdout.strip()  # noqa: E731
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)benchmarks/accuracy.jsonl")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)benchmarks/*.jsonl")
     return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 

@@ -48,9 +48,9 @@ MODES = {
     "workers": Mode(kill_workers, 400, 60, None),
     "disk": Mode(fill_disk, 150, 60, None),
     "changes": Mode(change_files, 300, 3000, None),
-    "cache": Mode(kill_cached, 200, 200, (20, 3)),
+    "cache": Mode(kill_cached, 200, 200, (10, 2)),
     "dask": Mode(kill_dask_workers, 400, 30, None),
-    "fix": Mode(kill_fix, 5, 500, (1, 5)),
+    "fix": Mode(kill_fix, 5, 500, (1, 3)),
 }
 
 

@@ -31,7 +31,7 @@ from processes import Run, start  # noqa: E402
 from records import append_row, markdown_row  # noqa: E402
 
 SHOWN = 8  # samples in the table
-MAX_GROWTH = 0.1  # of memory, from the first quarter to the last
+MAX_GROWTH, MIN_GROWTH = 0.1, 2  # from the first quarter to the last, relative and absolute
 MIN_CLIPS = 500  # with fewer, growth cannot be told from loading
 SETTLED = 0.1  # share of the clips after which all has been loaded
 
@@ -89,7 +89,7 @@ def find_faults(run: Run, clips: Sequence[Path], samples: Sequence[Sample], fold
     quarter = len(settled) // 4
     for name in Sample._fields[1:5]:
         before, after = (median(getattr(s, name) for s in part) for part in (settled[:quarter], settled[-quarter:]))
-        if after > before * (1 + (MAX_GROWTH if name.endswith("mib") else 0)):
+        if after > before * (1 + MAX_GROWTH) and after > before + MIN_GROWTH:
             yield f"{name} grew from {before:.0f} to {after:.0f}"
 
 
