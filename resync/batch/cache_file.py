@@ -69,7 +69,8 @@ def _is_cache(start: bytes) -> bool:
 def _connect(path: Path) -> sqlite3.Connection:
     """A connection to the database, with its table."""
     database = sqlite3.connect(path, timeout=_PATIENCE_S)
-    if not _is_cache(_start(path)):
+    # Asked of SQLite, which first takes back what a process that was killed while it made the file left half done.
+    if database.execute("pragma application_id").fetchone()[0] != APPLICATION_ID:
         with database:
             database.execute("begin exclusive")  # another process is to see all of it or nothing
             database.execute(f"pragma application_id = {APPLICATION_ID}")

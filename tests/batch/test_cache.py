@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 from contextlib import closing
@@ -402,3 +403,16 @@ def test_unexpected_error_is_an_outcome_that_names_its_place(video, monkeypatch)
     assert outcome.report is None and "\n" not in outcome.error
     assert outcome.error.startswith(f"{video}: unexpected RuntimeError two lines (at test_cache.py:")
     assert json.loads(outcome.to_json())["verdict"] is None
+
+
+def test_a_process_killed_while_it_makes_the_file_leaves_a_usable_cache(tmp_path):
+    """All pages were written, and the journal that takes them back was not yet removed."""
+    path = tmp_path / "cache"
+    database = cache_file_module.open_cache_file(path)
+    database.execute("pragma journal_mode = delete")
+    database.close()
+    header = bytes.fromhex("d9d505f920a163d7") + struct.pack(">5I", 0, 0, 0, 512, 4096)  # the file had 0 pages
+    (tmp_path / "cache-journal").write_bytes(header.ljust(512, b"\0"))
+    database = cache_file_module.open_cache_file(path)
+    assert database.execute("select * from results").fetchall() == []
+    database.close()
