@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import av
@@ -27,6 +31,25 @@ def ffmpeg(*args, stdin: bytes | None = None) -> bytes:
         done = subprocess.run(command, input=stdin, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
+
+
+@contextmanager
+def logging_server() -> Iterator[tuple[str, list[str]]]:
+    """The address of a local HTTP server, and the paths that were asked of it. It has no file."""
+    requests: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", requests
+        server.shutdown()
 
 
 def lag_s(audio: np.ndarray, reference: np.ndarray, rate: int, upsample: int = 1) -> float:

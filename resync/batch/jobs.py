@@ -65,8 +65,6 @@ class JobRunner:
         try:
             return self._run(job, on_progress)
         except Exception as error:  # one strange file must not end a batch of thousands
-            if not isinstance(error, ResyncError):
-                logger.info("%s: unexpected error", job.source, exc_info=True)
             return replace(job.failed(""), error=error_line(job.source, error))
 
     def _run(self, job: Job, on_progress: Callable[[Any], None] | None) -> Outcome:

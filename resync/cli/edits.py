@@ -41,7 +41,7 @@ class EditLists:
         """targets: (file, edit list). Raises OutputError where one cannot be written."""
         from ..edits.write import check_edit_list
 
-        self.failed, self._quiet = False, quiet
+        self.failed, self._overwrite, self._quiet = False, overwrite, quiet
         self._targets = defaultdict[str, list[Path]](list)
         for source, target in targets:
             check_edit_list(Path(source), target, overwrite)
@@ -54,7 +54,7 @@ class EditLists:
         if outcome.report is None or outcome.file not in self._targets:
             return
         try:
-            notes = write_edit_lists(outcome.report, self._targets[outcome.file])
+            notes = write_edit_lists(outcome.report, self._targets[outcome.file], self._overwrite)
         except Exception as error:  # one strange file must not end a batch of thousands
             self.failed = True
             yield f"resync: {error_line(Path(outcome.file), error)}"

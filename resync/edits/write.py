@@ -26,7 +26,7 @@ def check_edit_list(source: Path, target: Path, overwrite: Overwrite | bool = Ov
             raise OutputError(f"{target}: OpenTimelineIO is not installed; pip install 'resync[edl]'") from error
 
 
-def write_edit_lists(report: Report, targets: list[Path]) -> list[str]:
+def write_edit_lists(report: Report, targets: list[Path], overwrite: Overwrite | bool = Overwrite.NEVER) -> list[str]:
     """Write the corrected timeline of a report to each of `targets`, in the format of its suffix.
 
     Nothing is written for an undecided file. Returns notes for the user, one line each. Raises MediaError and OutputError.
@@ -36,7 +36,7 @@ def write_edit_lists(report: Report, targets: list[Path]) -> list[str]:
         return [f"{report.file}: undecided, no edit list was written"]
     notes = [f"{report.file}: {note}" for note in timeline.notes]
     for target in targets:
-        write_output(target, _content(timeline, target.suffix.lower()))
+        write_output(target, _content(timeline, target.suffix.lower()), [report.file], overwrite)
         notes += [f"{target}: {note}" for note in (edl_notes(timeline) if target.suffix.lower() == ".edl" else ())]
     return notes
 

@@ -139,6 +139,8 @@ def _open_url(source: LiveInput, timeout_s: float) -> av.container.InputContaine
 
 
 def _hint(source: LiveInput) -> str:
+    if source.kind is Kind.PIPE:
+        return "; an MP4 or MOV can be piped only if it is fragmented: send MPEG-TS or MKV"
     if source.kind is Kind.FILE and Path(source.location).suffix.lower() in (".mp4", ".m4v", ".mov"):
         return "; an MP4 or MOV can be read only once it is complete: record to MKV, MPEG-TS or fragmented MP4"
     return ""

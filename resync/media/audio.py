@@ -42,7 +42,7 @@ def read_audio(
         for start, samples in _resampled_mono(_audio_frames(path, track, start_s), rate):
             if end_s is None and start / rate - start_s > MAX_WHOLE_AUDIO_S:
                 hours = f"{MAX_WHOLE_AUDIO_S / 3600:.0f} hours"
-                raise MediaError(f"{path}: its audio lasts more than {hours}, or its timestamps are damaged; give a part of it")
+                raise MediaError(f"{path}: its audio lasts more than {hours}, or its timestamps are damaged; give a shorter file")
             timeline.add(start, samples)
             if timeline.is_full:
                 break

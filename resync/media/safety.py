@@ -44,7 +44,7 @@ def require_plausible(container: av.container.InputContainer, path: str | Path) 
     duration_s = max([(container.duration or 0) / av.time_base, *durations_s])
     if duration_s > MAX_DURATION_S:
         hours = f"{duration_s / 3600:.0f} hours, more than {MAX_DURATION_S / 3600:.0f}"
-        raise MediaError(f"{path}: claims to last {hours}; if its timestamps are wrong, give another copy, else a part of it")
+        raise MediaError(f"{path}: claims to last {hours}; if its timestamps are wrong, give another copy, else a shorter file")
     for stream in container.streams:
         if stream.codec_context is None:  # no decoder for it
             continue

@@ -87,7 +87,7 @@ def test_two_files_cannot_share_a_list(check, clips, tmp_path):
 
 
 def test_a_list_that_cannot_be_written_fails_only_its_file(check, clips, tmp_path, monkeypatch):
-    def full(target, data):
+    def full(target, data, *checks):
         if target.name == "late.mov.edl":
             raise OutputError(f"{target}: cannot be written (No space left on device); choose another location")
         target.write_bytes(data)

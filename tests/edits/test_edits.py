@@ -11,6 +11,7 @@ import pytest
 from resync.edits.edl import edl_notes, edl_text
 from resync.edits.timeline import corrected_timeline
 from resync.edits.write import write_edit_lists
+from resync.errors import OutputError
 from resync.report.result import TrackResult
 from resync.sync.decide import SegmentResult
 
@@ -121,7 +122,7 @@ def write(report, tmp_path, suffix):
     path = tmp_path / f"list{suffix}"
     if suffix == ".otio":
         pytest.importorskip("opentimelineio")
-    return path, write_edit_lists(report, [path])
+    return path, write_edit_lists(report, [path], overwrite=True)
 
 
 @pytest.mark.parametrize("suffix", READERS)
@@ -299,3 +300,11 @@ def test_variable_frame_rate_gets_the_nearest_timeline_and_a_note(about, ffmpeg,
     path, notes = write(report, tmp_path, ".fcpxml")
     assert notes == [f"{odd}: the video has 27.000 frames per second, the timeline 25.000"]
     assert read_fcpxml(path, Fraction(25)).video.duration == 1
+
+
+def test_a_list_that_appeared_meanwhile_is_not_replaced(about, tmp_path):
+    path = tmp_path / "list.edl"
+    path.write_text("somebody else's")
+    with pytest.raises(OutputError, match="-y"):
+        write_edit_lists(about("pal", LATE_133), [path])
+    assert path.read_text() == "somebody else's"

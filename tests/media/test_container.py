@@ -1,12 +1,10 @@
 """Opening and seeking: long files, damaged and truncated files, unusual names, no network access."""
 
 import os
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
-from helpers import ffmpeg
+from helpers import ffmpeg, logging_server
 from numbered_clip import RATE, frame_number
 
 import resync.media.container
@@ -71,25 +69,12 @@ def test_truncated_mp4_with_its_index_at_the_start(folder, mp4):
 
 
 def test_no_network_access(folder, capfd):
-    requests = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            requests.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *args):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
+    with logging_server() as (url, requests):
         with pytest.raises(MediaError, match="No such file"):
             probe(f"{url}/clip.mp4")
         playlist = folder / "list.m3u8"
         playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{url}/a.ts\n#EXT-X-ENDLIST\n")
         one_line_error(playlist)
-        server.shutdown()
     assert not requests and capfd.readouterr() == ("", "")
 
 

@@ -1,12 +1,11 @@
 """Files that name other files, and files that claim more than they hold: refused in one line, in bounded time and memory."""
 
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import av
 import pytest
+from helpers import logging_server
 from hostile_files import audio_track, clusters, image, matroska, pointing_mov, video_track
 
 import resync
@@ -74,24 +73,12 @@ def test_a_file_that_names_others_is_refused(secret, name, tmp_path):
 
 @pytest.mark.parametrize("name", ["hls.m3u8", "concat.mp4", "dash.mp4"])
 def test_no_file_makes_a_request(secret, name):
-    requests = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            requests.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *args):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        Path(name).write_text(POINTERS[name].replace("secret", f"http://127.0.0.1:{server.server_port}/secret"))
+    with logging_server() as (url, requests):
+        Path(name).write_text(POINTERS[name].replace("secret", f"{url}/secret"))
         with pytest.raises(MediaError):
             probe(name)
         command = [ffmpeg_exe(), "-v", "error", "-nostdin", *input_options(Path(name)), "-f", "null", "-"]
         assert subprocess.run(command, capture_output=True, timeout=60).returncode != 0
-        server.shutdown()
     assert not requests
 
 
