@@ -13,7 +13,7 @@ from ..remux.paths import Overwrite
 from .inputs import Input, find_inputs, output_paths
 from .jobs import Job, JobRunner, error_line
 from .manifest import Manifest, Row
-from .place import REENCODED, Link, keep_clip, remove_output, sha256_of_output, shift_clip
+from .place import REENCODED, Link, keep_clip, mtime_of_output, remove_output, sha256_of_output, shift_clip
 from .run import BatchOptions, create_folders, in_shard
 from .selection import FAILED, Choice, Figures, Selection, choose
 from .settings import file_stamp
@@ -90,15 +90,19 @@ class FilterRunner:
     def _place(self, job: ClipJob, row: Row, choice: Choice) -> Row:
         """Make the output what was chosen; returns its row. Raises ResyncError."""
         assert job.target is not None
+        overwrite = job.overwrite
+        if overwrite and row.output and row.output_mtime_ns == mtime_of_output(job.target):
+            overwrite = Overwrite.ANY  # copies have no marker of resync
         if choice.shift_ms is None:
-            remove_output(job.target, job.overwrite)
+            remove_output(job.target, overwrite)
             return row.without_output()
         if choice.shift_ms:
-            written = shift_clip(job.source, job.target, choice.shift_ms, job.overwrite, self.options.reencode)
+            written = shift_clip(job.source, job.target, choice.shift_ms, overwrite, self.options.reencode)
         else:
-            written = keep_clip(job.source, job.target, job.overwrite, self.options.link)
+            written = keep_clip(job.source, job.target, overwrite, self.options.link)
         digest = sha256_of_output(job.target) if self.options.sha256 else None
-        return row._replace(output=row.path, written=written, shift_ms=choice.shift_ms, sha256=digest)
+        stamp = mtime_of_output(job.target)
+        return row._replace(output=row.path, written=written, shift_ms=choice.shift_ms, sha256=digest, output_mtime_ns=stamp)
 
     def settings(self) -> str:
         """A digest of everything that the figures of a clip depend on besides. Raises what `JobRunner.settings` raises."""
@@ -188,7 +192,8 @@ def _known_row(source: Path, relative: str, manifest: Manifest, settings: str) -
     """What the manifest says about a clip, without what may be out of date."""
     row, (size, mtime_ns) = manifest.rows.get(relative, Row(relative)), file_stamp(source)
     if (row.size, row.mtime_ns) != (size, mtime_ns):
-        return Row(relative, output=row.output, size=size, mtime_ns=mtime_ns, settings=settings)
+        output = {name: getattr(row, name) for name in ("output", "output_mtime_ns")}
+        return Row(relative, **output, size=size, mtime_ns=mtime_ns, settings=settings)
     return row if row.settings == settings else row._replace(figures=None, settings=settings)
 
 
@@ -200,7 +205,7 @@ def _job(source: Path, target: Path, row: Row, overwrite: Overwrite) -> ClipJob:
     """
     if not (row.output and os.path.lexists(target)):
         return ClipJob(source, target, row.without_output(), max(overwrite, Overwrite.OWN))
-    return ClipJob(source, target, row, Overwrite.ANY if overwrite else Overwrite.NEVER)
+    return ClipJob(source, target, row, overwrite)
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

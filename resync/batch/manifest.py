@@ -29,7 +29,7 @@ class Row(NamedTuple):
     path, output: relative to the input and the output folder, with slashes; output is None where there is none.
     action, reason: see `Choice`, or "failed" and an error. written: how `output` was made, one of `place.WAYS`; shift_ms: of its
     audio, later = positive; sha256: None if not asked for. figures: None if it was not analysed. size, mtime_ns: of the input, by
-    which a change is noticed; settings: a digest of what else the figures depend on.
+    which a change is noticed; settings: a digest of what else the figures depend on. output_mtime_ns: of the output when it was written.
     """
 
     path: str
@@ -43,10 +43,11 @@ class Row(NamedTuple):
     size: int = 0
     mtime_ns: int = 0
     settings: str = ""
+    output_mtime_ns: int | None = None
 
     def without_output(self) -> Row:
         """The row of a clip that has no output."""
-        return self._replace(output=None, written=None, shift_ms=None, sha256=None)
+        return self._replace(output=None, written=None, shift_ms=None, sha256=None, output_mtime_ns=None)
 
     def to_dict(self) -> dict[str, Any]:
         """All columns, in order; unknown is None."""
@@ -59,6 +60,7 @@ class Row(NamedTuple):
         """Inverse of `to_dict`. Raises KeyError where a column is missing, and ValueError for another schema."""
         if row["schema"] != MANIFEST_SCHEMA:
             raise ValueError(f"schema {row['schema']}")
+        row.setdefault("output_mtime_ns", None)  # added within schema 1
         figures = Figures(*(row[name] for name in Figures._fields)) if row["verdict"] else None
         return Row(**{name: row[name] for name in Row._fields if name != "figures"}, figures=figures)
 

@@ -12,7 +12,7 @@ from typing import Literal
 from ..errors import OutputError
 from ..remux.apply import shift_audio
 from ..remux.correction import Correction
-from ..remux.paths import Overwrite, check_output, output_errors, written_output
+from ..remux.paths import Overwrite, check_output, check_ownership, output_errors, written_output
 
 WAYS = COPIED, LINKED, REMUXED, REENCODED = "copied", "linked", "remuxed", "re-encoded"
 Link = Literal["hard", "symbolic"]
@@ -45,11 +45,17 @@ def shift_clip(source: Path, target: Path, shift_ms: float, overwrite: Overwrite
 
 
 def remove_output(target: Path, overwrite: Overwrite) -> None:
-    """Remove an output of an earlier run. Raises OutputError, also if nothing may be replaced."""
-    if overwrite < Overwrite.ANY:
-        raise OutputError(f"{target}: was written before, with other limits or options; allow to replace and remove outputs with -y")
+    """Remove an output of an earlier run. Raises OutputError, also if nothing may be replaced, or not this file."""
+    _require_permission(target, overwrite)
+    if not target.is_symlink():
+        check_ownership(target, overwrite)
+    _unlink(target)
+
+
+def mtime_of_output(target: Path) -> int:
+    """Modification time (ns) of a file, or of a link, by which a later run knows that it is still what was written. Raises OutputError."""
     with output_errors(target):
-        target.unlink(missing_ok=True)
+        return target.lstat().st_mtime_ns
 
 
 def sha256_of_output(target: Path) -> str:
@@ -61,4 +67,15 @@ def sha256_of_output(target: Path) -> str:
 def _remove_link(source: Path, target: Path, overwrite: Overwrite) -> None:
     """Remove a link at `target`, so that nothing is written through it into another file."""
     if target.is_symlink() or (target.exists() and os.path.samefile(source, target)):
-        remove_output(target, overwrite)
+        _require_permission(target, overwrite)
+        _unlink(target)
+
+
+def _require_permission(target: Path, overwrite: Overwrite) -> None:
+    if not overwrite:
+        raise OutputError(f"{target}: was written before, with other limits or options; allow to replace and remove outputs with -y")
+
+
+def _unlink(target: Path) -> None:
+    with output_errors(target):
+        target.unlink(missing_ok=True)

@@ -93,6 +93,11 @@ def _check_target(dst: Path, inputs: Iterable[str | Path], overwrite: Overwrite 
         raise OutputError(f"{dst}: is not a regular file; choose another name")
     if not overwrite:
         raise OutputError(f"{dst}: already exists; choose another name, or overwrite it with -y")
+    check_ownership(dst, overwrite)
+
+
+def check_ownership(dst: Path, overwrite: Overwrite | bool) -> None:
+    """Raise OutputError when `dst` is a media file that resync did not write, unless `overwrite` is ANY."""
     if overwrite < Overwrite.ANY and is_foreign_media(dst):
         raise OutputError(f"{dst}: is a media file that resync did not write; choose another name, or replace it with --overwrite-media")
 
