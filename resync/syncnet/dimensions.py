@@ -24,6 +24,7 @@ class Dimensions:
     sound_widths: tuple[int, ...] = (16, 32, 64, 96)
     embedding: int = 256
     head: int = 64  # channels of the spatial map that feeds the embedding
+    blur_stem: bool = True  # the mouth encoder subsamples within its first convolution; False in weights files without this field
     crop: CropConfig = field(default_factory=CropConfig)
     mel: MelConfig = field(default_factory=MelConfig)
 
@@ -34,7 +35,7 @@ class Dimensions:
     @classmethod
     def from_dict(cls, data: dict) -> Dimensions:
         """Inverse of to_dict. Raises TypeError, ValueError or KeyError when `data` has another structure, or sizes that fill the memory."""
-        values = dict(data)
+        values = {"blur_stem": False, **data}
         _require_sizes(values)
         crop, mel = CropConfig(**values.pop("crop")), MelConfig(**values.pop("mel"))
         names = {f.name for f in fields(cls)}

@@ -18,6 +18,7 @@ from .dimensions import AUDIO_STRIDES, CONTRAST_FLOOR, VISUAL_STRIDES, Dimension
 
 OPSET, IR_VERSION = 17, 8  # the oldest with all operators used here; ONNX Runtime 1.12 and later read them
 INPUT, OUTPUT = "input", "embedding"
+BLUR_TAPS = np.array([1, 2, 1]) / 4
 NORM_EPSILON = 1e-5  # default of torch.nn.BatchNorm2d
 
 
@@ -33,7 +34,7 @@ def visual_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimension
     count = WINDOW_FRAMES * side * side
     variance = graph.add("Div", graph.add("ReduceSumSquare", x, axes=[1, 2, 3]), graph.constant(count - 1.0))
     x = graph.add("Div", x, graph.add("Add", graph.add("Sqrt", variance), graph.constant(CONTRAST_FLOOR)))
-    graph.encoder("visual", x, WINDOW_FRAMES, (side, side), dimensions.visual_widths, VISUAL_STRIDES, dimensions)
+    graph.encoder("visual", x, WINDOW_FRAMES, (side, side), dimensions.visual_widths, VISUAL_STRIDES, dimensions, dimensions.blur_stem)
     return graph.model(TensorProto.UINT8, (WINDOW_FRAMES, side, side), dimensions.embedding)
 
 
@@ -48,6 +49,12 @@ def audio_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimensions
     # The audio encoder's tensors are named "sound.*" in the weights file.
     graph.encoder("sound", x, 1, (MEL_BANDS, WINDOW_HOPS), dimensions.sound_widths, AUDIO_STRIDES, dimensions)
     return graph.model(TensorProto.FLOAT, (WINDOW_HOPS, MEL_BANDS), dimensions.embedding)
+
+
+def _blurred(kernel: np.ndarray) -> np.ndarray:
+    """The kernel of a `BlurConv` of model.py: [O, I, 3, 3] -> [O, I, 5, 5]."""
+    padded = np.pad(kernel, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    return np.einsum("oiyxjk,j,k->oiyx", np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3)), BLUR_TAPS, BLUR_TAPS)
 
 
 class _Graph:
@@ -78,12 +85,14 @@ class _Graph:
         graph = helper.make_graph(self._nodes, "encoder", [model_input], [model_output], self._constants)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
-    def encoder(self, name: str, x: str, inputs: int, size: tuple[int, int], widths, strides, dimensions: Dimensions) -> str:
+    def encoder(
+        self, name: str, x: str, inputs: int, size: tuple[int, int], widths, strides, dimensions: Dimensions, blur_stem: bool = False
+    ) -> str:
         """Append an `Encoder` of model.py; returns the name of its output."""
-        x = self._relu(self._conv(x, f"{name}.stem.0", (widths[0], inputs, 3, 3), f"{name}.stem.1"))
+        x = self._relu(self._conv(x, f"{name}.stem.0", (widths[0], inputs, 3, 3), f"{name}.stem.1", blur=blur_stem))
         before = widths[0]
         for stage, (width, stride) in enumerate(zip(widths, strides, strict=True)):
-            x = self._blur(x, before, stride)
+            x = x if blur_stem and stage == 0 else self._blur(x, before, stride)
             x = self._residual(x, f"{name}.stages.{2 * stage + 1}", before, width)
             before = width
             size = (-(-size[0] // stride[0]), -(-size[1] // stride[1]))
@@ -101,9 +110,10 @@ class _Graph:
         short = x if inputs == outputs else self._conv(x, f"{name}.short", (outputs, inputs, 1, 1))
         return self._relu(self.add("Add", y, short))
 
-    def _conv(self, x: str, name: str, shape: tuple[int, int, int, int], norm: str | None = None) -> str:
-        """Append a convolution without bias, with the batch norm after it folded in if there is one."""
+    def _conv(self, x: str, name: str, shape: tuple[int, int, int, int], norm: str | None = None, blur: bool = False) -> str:
+        """Append a convolution without bias, as a `BlurConv` of model.py if `blur`, with the batch norm after it folded in if there is one."""
         weight, inputs = self._take(f"{name}.weight", shape), [x]
+        weight = _blurred(weight) if blur else weight
         if norm is None:
             inputs.append(self.constant(weight))
         else:
@@ -113,11 +123,11 @@ class _Graph:
             self._tensors.pop(f"{norm}.num_batches_tracked", None)  # used in training only
             gain = gain / np.sqrt(variance + NORM_EPSILON)
             inputs += [self.constant(weight * gain[:, None, None, None]), self.constant(bias - mean * gain)]
-        return self.add("Conv", *inputs, pads=[shape[2] // 2] * 4)
+        return self.add("Conv", *inputs, pads=[weight.shape[2] // 2] * 4, strides=[2, 2] if blur else [1, 1])
 
     def _blur(self, x: str, channels: int, stride: tuple[int, int]) -> str:
         """Append a `BlurPool` of model.py."""
-        taps = [np.array([1, 2, 1]) / 4 if s > 1 else np.ones(1) for s in stride]
+        taps = [BLUR_TAPS if s > 1 else np.ones(1) for s in stride]
         kernel = np.broadcast_to(np.outer(*taps), (channels, 1, len(taps[0]), len(taps[1])))
         return self.add("Conv", x, self.constant(kernel), group=channels, strides=list(stride), pads=[len(t) // 2 for t in taps] * 2)
 

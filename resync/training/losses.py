@@ -22,6 +22,18 @@ def bbce(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     return (F.softplus(-logits) * positive).sum() / positive.sum() + (F.softplus(logits) * negative).sum() / negative.sum()
 
 
+def ranking_loss(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """Cross-entropy of the true audio window among the false ones of each mouth window, and the other way round.
+
+    logits, positive, negative: as for `bbce`, [n, m], with one positive pair in every row and column. Where P is
+    calibrated, the log-odds are log-likelihood ratios, and their softmax is the probability of each offset
+    (multi-way matching of Chung et al. 2019, arXiv 1809.08001).
+    """
+    known = logits.float().masked_fill((positive + negative) == 0, -torch.inf)
+    true = (logits.float() * positive).sum() / positive.sum()
+    return (torch.logsumexp(known, 0).mean() + torch.logsumexp(known, 1).mean()) / 2 - true
+
+
 def pair_masks(mouth_start: Tensor, audio_start: Tensor, gap: float) -> tuple[Tensor, Tensor]:
     """Masks of positive pairs (same start) and of negative pairs (at least `gap` apart): two bool [n, m].
 

@@ -24,7 +24,7 @@ from .augment import Augment, augment_audio, view_crops
 from .cache import relative_crop_side
 from .dataset import TrackDataset, draw_batch, stack_windows
 from .embed import embed_track, read_tracks
-from .losses import batch_weights, bbce
+from .losses import batch_weights, bbce, ranking_loss
 from .ranks import Rank
 from .repair import read_delays
 
@@ -43,6 +43,7 @@ class Recipe:
     gap: float = 2.0  # frames from which a pair counts as negative
     near: float = 1.0  # weight of negative pairs up to four frames apart
     cross: float = 0.0  # share of the negative loss given to pairs of different clips
+    rank: float = 0.0  # weight of the loss that ranks the offsets of a sequence, besides the balanced BCE
     rate: float = 1e-3
     decay: float = 0.02
     warmup: int = 200  # steps
@@ -156,6 +157,8 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.pair_logits(mouth, audio)
         loss = bbce(logits, self.positive, self.negative)
+        if recipe.rank:
+            loss = loss + recipe.rank * ranking_loss(logits, self.positive, self.negative)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)

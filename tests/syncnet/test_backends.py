@@ -25,6 +25,7 @@ SHAPES = {
     "tiny": TINY,
     "odd widths": replace(TINY, visual_widths=(3, 5, 5, 7), sound_widths=(2, 9, 3, 6), crop=CropConfig(size=50)),
     "equal widths": replace(TINY, visual_widths=(6,) * 4, sound_widths=(5,) * 4, embedding=40, head=2, crop=CropConfig(size=33)),
+    "stem at full resolution": replace(TINY, blur_stem=False, crop=CropConfig(size=33)),
     "shrinking widths": replace(TINY, visual_widths=(8, 6, 4, 3), embedding=3, head=9, crop=CropConfig(size=16)),
 }
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import torch
 
 from resync.config import CropConfig
 from resync.syncnet.dimensions import Dimensions
-from resync.syncnet.model import BlurPool, DropBlock, ICSyncNet
+from resync.syncnet.model import BlurConv, BlurPool, DropBlock, ICSyncNet
 from resync.training.losses import bbce
 
 TINY = Dimensions(visual_widths=(4, 8, 8, 8), sound_widths=(4, 8, 8, 8), embedding=16, head=8, crop=CropConfig(size=32))
@@ -105,18 +105,34 @@ def test_blurpool_removes_what_would_alias():
     y, x = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
     checkerboard = (1.0 - 2 * ((x + y) % 2)).expand(1, 3, -1, -1)
     assert checkerboard[:, :, ::2, ::2].abs().min() == 1  # plain striding aliases it to a flat image
-    out = BlurPool(3)(checkerboard)
+    pool = BlurPool((16, 16))
+    out = pool(checkerboard)
     assert out.shape == (1, 3, 8, 8) and out[:, :, 1:-1, 1:-1].abs().max() < 1e-6
-    assert torch.allclose(BlurPool(3)(torch.full((1, 3, 16, 16), 2.0))[:, :, 1:-1, 1:-1], torch.tensor(2.0))
+    assert torch.allclose(pool(torch.full((1, 3, 16, 16), 2.0))[:, :, 1:-1, 1:-1], torch.tensor(2.0))
 
 
 def test_blurpool_blurs_strided_axes_only():
     stripes = (1.0 - 2 * (torch.arange(16) % 2)).expand(1, 2, 16, 16)  # alternating along the width
-    pool = BlurPool(2, (2, 1))
+    pool = BlurPool((16, 16), (2, 1))
     assert torch.allclose(pool(stripes)[:, :, 1:-1], stripes[:, :, 1:7])
     assert pool(stripes.transpose(2, 3)).shape == (1, 2, 8, 16)
     assert pool(stripes.transpose(2, 3))[:, :, 1:-1].abs().max() < 1e-6
-    assert pool(torch.ones(1, 2, 5, 5)).shape == (1, 2, 3, 5)
+    assert BlurPool((5, 5), (2, 1))(torch.ones(1, 2, 5, 5)).shape == (1, 2, 3, 5)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (15, 9)])
+def test_blurconv_is_a_convolution_and_then_a_blurpool(size):
+    """Away from the edges, where the one pads the image and the other the result of the convolution."""
+    convolution, x = BlurConv(3, 4, 3, padding=1, bias=False), torch.randn(2, 3, *size)
+    one = convolution(x)
+    two = BlurPool(size)(torch.nn.functional.conv2d(x, convolution.weight, padding=1))
+    assert one.shape == two.shape and torch.allclose(one[:, :, 1:-1, 1:-1], two[:, :, 1:-1, 1:-1], atol=1e-5)
+
+
+def test_weights_files_without_the_field_have_a_stem_at_full_resolution():
+    """Those of resync up to 0.4.0."""
+    older = {name: value for name, value in TINY.to_dict().items() if name != "blur_stem"}
+    assert TINY.blur_stem and not Dimensions.from_dict(older).blur_stem
 
 
 def test_dropblock_is_the_identity_in_eval_mode_and_at_probability_zero():

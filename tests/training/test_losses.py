@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from resync.training.losses import batch_weights, bbce, pair_masks
+from resync.training.losses import batch_weights, bbce, pair_masks, ranking_loss
 
 
 def test_value_by_hand():
@@ -82,3 +82,21 @@ def test_batch_weights():
     assert cross[:8, 8:].sum() + cross[8:16, :8].sum() > 0 and cross.sum().item() == pytest.approx(1)
     own = sum(cross[i : i + 8, i : i + 8].sum().item() for i in (0, 8, 16))
     assert own == pytest.approx(0.75)
+
+
+def test_ranking_loss_by_hand():
+    logits = torch.tensor([[2.0, -1.0, 0.5], [9.0, 1.0, 9.0], [0.0, 0.5, 3.0]])
+    positive, negative = pair_masks(torch.arange(3.0), torch.arange(3.0), gap=2)  # of the second row nothing but the true pair
+    terms = [math.log(1 + math.exp(0.5 - 2)), 0, math.log(1 + math.exp(-3)), math.log(1 + math.exp(-2)), 0, math.log(1 + math.exp(0.5 - 3))]
+    assert ranking_loss(logits, positive.float(), negative.float()).item() == pytest.approx(sum(terms) / 6, rel=1e-5)
+
+
+def test_ranking_loss_ignores_what_all_pairs_have_in_common():
+    positive, negative = batch_weights(2, 6, gap=2.0)
+    torch.manual_seed(0)
+    logits = torch.randn(12, 12, requires_grad=True)
+    loss = ranking_loss(logits, positive, negative)
+    assert ranking_loss(logits + 3, positive, negative).item() == pytest.approx(loss.item(), rel=1e-4)
+    loss.backward()
+    assert (logits.grad[positive > 0] < 0).all() and (logits.grad[negative > 0] > 0).all()
+    assert (logits.grad[(positive + negative) == 0] == 0).all()
