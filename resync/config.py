@@ -133,6 +133,7 @@ class SamplingConfig:
     candidates: int = 120  # places considered for a sample, spread over the video
     max_samples: int = 50
     min_samples: int = 5
+    wide_samples: int = 16  # on which wider ranges of delays are tried in a video of more segments
     target_uncertainty_s: float = 0.019  # 10 ms besides the floor: sampling a long video stops here
     max_keyframe_gap_s: float = 12.0  # a sample begins at a keyframe up to this much earlier: the frames between would be decoded anyway
     probe_audio_s: float = 3.0  # in the middle of a candidate, checked for speech

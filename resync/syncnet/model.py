@@ -127,7 +127,9 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         convolution = BlurConv if blur_stem else nn.Conv2d
-        self.stem = nn.Sequential(convolution(inputs, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(
+            convolution(inputs, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
+        )
         stages: list[nn.Module] = []
         before = widths[0]
         for width, stride in zip(widths, strides, strict=True):

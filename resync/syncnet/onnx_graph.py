@@ -111,7 +111,7 @@ class _Graph:
         return self._relu(self.add("Add", y, short))
 
     def _conv(self, x: str, name: str, shape: tuple[int, int, int, int], norm: str | None = None, blur: bool = False) -> str:
-        """Append a convolution without bias, as a `BlurConv` of model.py if `blur`, with the batch norm after it folded in if there is one."""
+        """Append a convolution without bias, with the batch norm after it folded in if there is one. blur: a `BlurConv` of model.py."""
         weight, inputs = self._take(f"{name}.weight", shape), [x]
         weight = _blurred(weight) if blur else weight
         if norm is None:

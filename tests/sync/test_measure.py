@@ -11,7 +11,7 @@ from resync.config import FPS, HOP_S, CurveConfig
 from resync.sync.measure import measure, measure_tracks
 
 SAMPLES = {"full_scan_s": 20.0, "sample_s": 3.0, "segment_s": 3.0, "min_samples": 4, "max_samples": 8}
-EXHAUSTIVE = {"full_scan_s": float("inf"), "segment_s": 2.0, "sample_s": 2.0, "max_samples": 4}
+EXHAUSTIVE = {"full_scan_s": float("inf"), "segment_s": 2.0, "sample_s": 2.0, "max_samples": 4, "wide_samples": 3}
 
 
 def measured(scene, config=scene_config(), **options):
@@ -228,7 +228,16 @@ def test_a_far_delay_of_a_very_long_video_is_scored_around_it_only():
     assert evidence.decision.delays_s[[0, -1]] == pytest.approx([0.5, 1.5], abs=0.05)
     assert evidence.range_s == 1.5, "so far out was looked"
     at_range = np.round([(end - start - 2) / 2 for start, end in scene.tracks[0].reads], 1).tolist()
-    assert at_range.count(1.5) == EXHAUSTIVE["max_samples"]
+    assert at_range.count(1.5) == EXHAUSTIVE["wide_samples"]
+
+
+def test_wider_ranges_of_a_long_video_without_an_answer_are_tried_on_a_few_segments_only():
+    """All of them would take minutes."""
+    scene = Scene(600, None)
+    evidence = measured(scene, scene_config(**SAMPLES, wide_samples=5))
+    assert evidence.decision.verdict == "undecided" and len(evidence.segments) == SAMPLES["max_samples"]
+    first_round, last = SAMPLES["min_samples"], 5
+    assert range_read_s(scene).count(4.0) == first_round + last
 
 
 def test_a_very_long_video_without_an_answer_keeps_the_first_range():
