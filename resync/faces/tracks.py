@@ -180,28 +180,42 @@ def smooth_landmarks(detected_frames: np.ndarray, landmarks: np.ndarray, frames:
     Median of three detections against outliers, linear interpolation, then a Savitzky-Golay filter: raw landmarks jitter by
     pixels, which the lip-sync network would take for speech.
     """
-    from scipy.signal import savgol_filter  # takes 0.25 s to import; frames are being decoded by now
-
     medians = median_filter(landmarks, size=(3, 1, 1), mode="nearest").reshape(len(detected_frames), -1)
     dense = np.stack([np.interp(frames, detected_frames, column) for column in medians.T], 1)
     filter_length = min(11, len(frames) // 2 * 2 - 1)
     if filter_length > 2:
-        dense = savgol_filter(dense, filter_length, 2, axis=0, mode="interp")
+        dense = savitzky_golay(dense, filter_length)
     return dense.reshape(-1, 5, 2).astype(np.float32)
+
+
+def savitzky_golay(values: np.ndarray, length: int) -> np.ndarray:
+    """Quadratic fits to windows of odd `length` along the first axis, as scipy.signal.savgol_filter, which takes 0.25 s to import."""
+    middle = length // 2
+    powers = np.vander(np.arange(-middle, middle + 1.0), 3)
+    fit = powers @ np.linalg.pinv(powers)  # window -> its values on the curve
+    inner = np.lib.stride_tricks.sliding_window_view(values, length, axis=0) @ fit[middle]
+    return np.concatenate([fit[:middle] @ values[:length], inner, fit[middle + 1 :] @ values[-length:]])
 
 
 def _extend_chains(chains: list[_DetectionChain], frame: int, faces: Faces, config: FaceConfig) -> list[_DetectionChain]:
     """Add the faces of one frame to the chains they overlap most; return new chains for the others."""
-    from scipy.optimize import linear_sum_assignment
-
     linked = set()
     if chains and len(faces.scores):
         overlap = iou(np.stack([c.boxes[-1] for c in chains]), faces.boxes)
-        for c, f in zip(*linear_sum_assignment(-overlap)):
+        for c, f in _best_pairs(overlap):
             if overlap[c, f] >= config.link_iou:
                 chains[c].add(frame, faces.boxes[f], faces.landmarks[f])
                 linked.add(f)
     return [_DetectionChain(frame, faces.boxes[f], faces.landmarks[f]) for f in range(len(faces.scores)) if f not in linked]
+
+
+def _best_pairs(overlap: np.ndarray) -> list[tuple[int, int]]:
+    """The pairs (row, column) with the largest sum."""
+    if overlap.size == 1:
+        return [(0, 0)]
+    from scipy.optimize import linear_sum_assignment  # takes 0.2 s to import, and one face at a time does not need it
+
+    return list(zip(*linear_sum_assignment(-overlap)))
 
 
 def _keep_largest(tracks: list[FaceTrack], max_faces: int) -> list[FaceTrack]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 from scipy.special import expit
 
@@ -60,8 +59,8 @@ class OnnxBackend:
         return np.concatenate([run(None, {INPUT: np.ascontiguousarray(batch, dtype)})[0] for batch in batches])
 
 
-def _session(model: onnx.ModelProto, threads: int) -> Callable:
+def _session(model: bytes, threads: int) -> Callable:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run

@@ -10,35 +10,33 @@ from __future__ import annotations
 from collections.abc import MutableMapping, Sequence
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
+from .. import onnx_format
 from ..config import MEL_BANDS, WINDOW_FRAMES, WINDOW_HOPS
 from .dimensions import AUDIO_STRIDES, CONTRAST_FLOOR, VISUAL_STRIDES, Dimensions
 
-OPSET, IR_VERSION = 17, 8  # the oldest with all operators used here; ONNX Runtime 1.12 and later read them
 INPUT, OUTPUT = "input", "embedding"
 BLUR_TAPS = np.array([1, 2, 1]) / 4
 NORM_EPSILON = 1e-5  # default of torch.nn.BatchNorm2d
 
 
-def visual_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimensions) -> onnx.ModelProto:
+def visual_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimensions) -> bytes:
     """Graph of ICSyncNet.embed_mouths: uint8 [n, WINDOW_FRAMES, S, S] -> float32 [n, E].
 
     Removes the tensors it uses. Raises KeyError or ValueError when they are not those of this network.
     """
     graph = _Graph(tensors)
     side = dimensions.crop.size
-    x = graph.add("Cast", INPUT, to=TensorProto.FLOAT)
+    x = graph.add("Cast", INPUT, to=onnx_format.DATA_TYPES[np.dtype(np.float32)])
     x = graph.add("Sub", x, graph.add("ReduceMean", x, axes=[1, 2, 3]))
     count = WINDOW_FRAMES * side * side
     variance = graph.add("Div", graph.add("ReduceSumSquare", x, axes=[1, 2, 3]), graph.constant(count - 1.0))
     x = graph.add("Div", x, graph.add("Add", graph.add("Sqrt", variance), graph.constant(CONTRAST_FLOOR)))
     graph.encoder("visual", x, WINDOW_FRAMES, (side, side), dimensions.visual_widths, VISUAL_STRIDES, dimensions, dimensions.blur_stem)
-    return graph.model(TensorProto.UINT8, (WINDOW_FRAMES, side, side), dimensions.embedding)
+    return graph.model(np.uint8, (WINDOW_FRAMES, side, side), dimensions.embedding)
 
 
-def audio_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimensions) -> onnx.ModelProto:
+def audio_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimensions) -> bytes:
     """Graph of ICSyncNet.embed_audio: float32 [n, WINDOW_HOPS, MEL_BANDS] -> float32 [n, E].
 
     Removes the tensors it uses. Raises KeyError or ValueError when they are not those of this network.
@@ -48,7 +46,7 @@ def audio_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimensions
     x = graph.add("Unsqueeze", graph.add("Transpose", x, perm=[0, 2, 1]), graph.constant([1], np.int64))
     # The audio encoder's tensors are named "sound.*" in the weights file.
     graph.encoder("sound", x, 1, (MEL_BANDS, WINDOW_HOPS), dimensions.sound_widths, AUDIO_STRIDES, dimensions)
-    return graph.model(TensorProto.FLOAT, (WINDOW_HOPS, MEL_BANDS), dimensions.embedding)
+    return graph.model(np.float32, (WINDOW_HOPS, MEL_BANDS), dimensions.embedding)
 
 
 def _blurred(kernel: np.ndarray) -> np.ndarray:
@@ -62,28 +60,27 @@ class _Graph:
 
     def __init__(self, tensors: MutableMapping[str, np.ndarray]):
         self._tensors = tensors
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
+        self._nodes: list[tuple[str, tuple[str, ...], str, dict]] = []
+        self._constants: list[bytes] = []
 
     def add(self, operator: str, *inputs: str, **attributes) -> str:
         """Append a node; returns the name of its output."""
         name = f"{operator}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
+        self._nodes.append((operator, inputs, name, attributes))
         return name
 
     def constant(self, values, dtype: type = np.float32) -> str:
         """Append a constant; returns its name."""
         name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
+        self._constants.append(onnx_format.tensor(name, np.asarray(values, dtype)))
         return name
 
-    def model(self, input_type: int, shape: Sequence[int], embedding: int) -> onnx.ModelProto:
+    def model(self, input_type: type, shape: Sequence[int], embedding: int) -> bytes:
         """The complete model, with one input [n, *shape] and one output [n, embedding]."""
-        self._nodes[-1].output[0] = OUTPUT
-        model_input = helper.make_tensor_value_info(INPUT, input_type, ["n", *shape])
-        model_output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", embedding])
-        graph = helper.make_graph(self._nodes, "encoder", [model_input], [model_output], self._constants)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        *nodes, (operator, inputs, _, attributes) = self._nodes
+        encoded = [onnx_format.node(*node) for node in [*nodes, (operator, inputs, OUTPUT, attributes)]]
+        ends = onnx_format.batch(INPUT, input_type, shape), onnx_format.batch(OUTPUT, np.float32, (embedding,))
+        return onnx_format.model(encoded, self._constants, *ends)
 
     def encoder(
         self, name: str, x: str, inputs: int, size: tuple[int, int], widths, strides, dimensions: Dimensions, blur_stem: bool = False
