@@ -152,23 +152,28 @@ class ImageConverter:
     def __call__(self, frame: av.VideoFrame) -> FrameImage:
         """The image of a frame, rotated for display."""
         if self._size is None:
-            scale = min(1.0, self._max_side / max(frame.width, frame.height))
-            self._size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+            self._size = self._scaled_size(frame.width, frame.height)
         quarter_turns = frame_quarter_turns(frame)
-        if self._can_keep(frame):
-            return YuvImage(frame, quarter_turns, self._reformatter)
-        return _to_bgr(frame, quarter_turns, self._scaler, self._size)
+        if not _is_planar(frame) or any(side % 2 for side in self._size):
+            return _to_bgr(frame, quarter_turns, self._scaler, self._size)
+        if (frame.width, frame.height) != self._size:
+            frame = self._scaler.reformat(frame, *self._size, frame.format.name, threads=1)  # faster than to scale in colour
+        return YuvImage(frame, quarter_turns, self._reformatter)
 
-    def _can_keep(self, frame: av.VideoFrame) -> bool:
-        """Whether YuvImage can use the frame as decoded.
+    def _scaled_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height with a longer side of at most max_side px; even where they are scaled, for the samples of chroma."""
+        scale = self._max_side / max(width, height)
+        return (width, height) if scale >= 1 else (max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2))
 
-        Not with an odd size, where the last chroma samples cover only half as many pixels; nor stored
-        bottom-up, with a negative line size. Frames to be scaled are converted to colour at once:
-        scaled in YUV first, the greyscale would be off by half a level.
-        """
-        same_size = (frame.width, frame.height) == self._size
-        even = frame.width % 2 == frame.height % 2 == 0
-        return same_size and even and frame.format.name in _PLANAR_FORMATS and all(plane.line_size > 0 for plane in frame.planes)
+
+def _is_planar(frame: av.VideoFrame) -> bool:
+    """Whether a YuvImage can be made of a frame.
+
+    Not with an odd size, where the last chroma samples cover only half as many pixels; nor stored bottom-up, with a negative
+    line size.
+    """
+    even = frame.width % 2 == frame.height % 2 == 0
+    return even and frame.format.name in _PLANAR_FORMATS and all(plane.line_size > 0 for plane in frame.planes)
 
 
 def frame_quarter_turns(frame: av.VideoFrame) -> int:

