@@ -107,7 +107,7 @@ def train(
 @click.command(cls=OneLineErrors, short_help="Measure the accuracy of the network.")
 @click.argument("source", type=PATH)
 @click.option("--list", "listing", type=PATH, metavar="FILE", help="List of clips below SOURCE, as in LRS2 and LRS3.")
-@click.option("--weights", type=PATH, metavar="FILE", help="Weights to evaluate (default: packaged).")
+@click.option("--weights", type=PATH, multiple=True, metavar="FILE", help="Weights to evaluate (default: packaged); repeated: joined.")
 @click.option("--split", default="val", show_default=True, metavar="NAME", help="Split of a cache.")
 @click.option("--half", type=click.Choice(["choose", "report"]), help="Half of the people of a cache; see docs/training.md.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -118,7 +118,7 @@ def train(
 def evaluate(
     source: Path,
     listing: Path | None,
-    weights: Path | None,
+    weights: tuple[Path, ...],
     split: str,
     half: Half | None,
     device: str,
@@ -132,6 +132,8 @@ def evaluate(
     SOURCE is a training cache or a folder of clips. "relative" figures compare with each clip's own delay
     (from the index, else measured over the whole clip), "plain" figures assume that every clip is in sync.
 
+    Several --weights are joined to one network that averages their log-odds; with --calibrate --write to one file.
+
     --calibrate prints figures as JSON, one object per line: it needs clips of several people the network was not
     trained on, and takes some minutes.
 
@@ -144,10 +146,12 @@ def evaluate(
     from ..syncnet.torch_backend import pick_device
     from ..training.accuracy import accuracy_table, clip_metrics, intervals, mean_metrics, tally_tracks
     from ..training.conditions import condition_groups
+    from ..training.join import join_models
 
     if write:
         check_output(source, write, Overwrite.OWN)
-    net = load_model(weights, pick_device(device))
+    chosen = pick_device(device)
+    net = join_models([load_model(path, chosen) for path in weights or (None,)])
     cached = (source / "index.jsonl").is_file()
     embedded = _embed_cache(net, source, split, half) if cached else _embed_clips(net, source, listing, detector)
     if calibrate:
@@ -178,9 +182,10 @@ def _figures_text(tables: dict[str, dict[str, dict]], ranges: dict[str, tuple[fl
 
 
 def _embed_cache(net: ICSyncNet, cache: Path, split: str, half: Half | None) -> list[Embedded]:
-    from ..training.embed import embed_track, read_tracks
+    from ..training.embed import embed_track, inference_backend, read_tracks
 
-    return [embed_track(net, track) for track in read_tracks(cache, split, half=half)]
+    backend = inference_backend(net)
+    return [embed_track(backend, track) for track in read_tracks(cache, split, half=half)]
 
 
 def _embed_clips(net: ICSyncNet, folder: Path, listing: Path | None, detector_name: str) -> list[Embedded]:
@@ -189,12 +194,13 @@ def _embed_clips(net: ICSyncNet, folder: Path, listing: Path | None, detector_na
     from ..errors import DataError
     from ..faces.detect import make_detector
     from ..training.clips import embed_clip, find_clips, read_clip
+    from ..training.embed import inference_backend
 
     faces, embedded = FaceConfig(detector=detector_name), []
-    detector = make_detector(detector_name, faces)
+    detector, backend = make_detector(detector_name, faces), inference_backend(net)
     for path in find_clips(folder, listing):
         try:
-            embedded.append(embed_clip(net, path, read_clip(path, detector, faces, net.dimensions.mel)))
+            embedded.append(embed_clip(backend, path, read_clip(path, detector, faces, net.dimensions.mel)))
         except ResyncError as e:
             click.echo(f"skipped: {e}", err=True)
     if not embedded:
@@ -206,11 +212,12 @@ def _repair(cache: Path, weights: Path | None, trusted: tuple[str, ...]) -> None
     """Measure the training clips' own delays, store them in the cache and print what changed, by source."""
     from ..syncnet.checkpoint import load_model
     from ..syncnet.torch_backend import pick_device
-    from ..training.embed import embed_track, read_tracks, score_track
+    from ..training.embed import embed_track, inference_backend, read_tracks, score_track
     from ..training.repair import SECONDS, count_changes, read_delays, repair_delays, write_delays
 
     net = load_model(weights, pick_device())
-    tracks = [(track.entry, score_track(net, embed_track(net, track))) for track in read_tracks(cache, "train", SECONDS)]
+    backend = inference_backend(net)
+    tracks = [(track.entry, score_track(net, embed_track(backend, track))) for track in read_tracks(cache, "train", SECONDS)]
     entries = [entry for entry, _ in tracks]
     before = read_delays(cache) or {entry.name: entry.delay_ms for entry in entries}
     after = repair_delays(tracks, net.rule, trusted=trusted)

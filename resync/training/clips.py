@@ -18,9 +18,8 @@ from ..media.probe import probe, require_video_and_audio
 from ..media.video import mean_frame_lag, read_frames
 from ..sync.activity import activity_mask, audible_mask
 from ..sync.curve import frame_to_hop
+from ..syncnet.backend import Backend
 from ..syncnet.mel import log_mel
-from ..syncnet.model import ICSyncNet
-from ..syncnet.torch_backend import embed_audio, embed_mouths
 from .cache import Entry
 from .embed import Embedded
 
@@ -59,14 +58,14 @@ def read_clip(path: Path, detector: Detector, faces: FaceConfig = FaceConfig(), 
     return Clip(tracks, scan.gray_images, mels, frames[0].index, info.video.fps if info.video else None)
 
 
-def embed_clip(net: ICSyncNet, path: Path, clip: Clip) -> Embedded:
+def embed_clip(backend: Backend, path: Path, clip: Clip) -> Embedded:
     """Embed the longest face track of a clip whose delay is unknown."""
     track = max(clip.tracks, key=lambda t: t.stop - t.start)
-    mouth = embed_mouths(net, mouth_crops(clip.gray_images, track, net.dimensions.crop))
+    mouth = backend.embed_mouths(mouth_crops(clip.gray_images, track, backend.dimensions.crop))
     start = clip.start + track.start
     entry = Entry(path.stem, str(path), "", path.parent.parent.name, path.parent.name, start, track.stop - track.start, None)
     first_hop = frame_to_hop(start + np.arange(len(mouth)))
-    return Embedded(entry, mouth, embed_audio(net, clip.mels), first_hop, activity_mask(clip.mels), audible_mask(clip.mels))
+    return Embedded(entry, mouth, backend.embed_audio(clip.mels), first_hop, activity_mask(clip.mels), audible_mask(clip.mels))
 
 
 def find_clips(root: Path, listing: Path | None = None) -> list[Path]:

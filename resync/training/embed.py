@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, CropConfig, CurveConfig
 from ..sync.activity import activity_mask, activity_share, audible_mask
 from ..sync.curve import Peak, Scores, delay_grid, find_peak, frame_to_hop, pair_cosines, probability_curve
+from ..syncnet.backend import Backend
 from ..syncnet.model import ICSyncNet
-from ..syncnet.torch_backend import embed_audio, embed_mouths, probability
+from ..syncnet.torch_backend import TorchBackend, probability
 from .augment import Augment, view_crops
 from .cache import Entry, read_crops, read_index, read_mels, relative_crop_side
 from .dataset import Track
@@ -50,12 +52,22 @@ def read_tracks(cache: Path, split: str, seconds: float | None = None, half: Hal
         yield Track(entry, read_crops(cache, entry)[:count], mels)
 
 
-def embed_track(net: ICSyncNet, track: Track) -> Embedded:
+def inference_backend(net: ICSyncNet) -> Backend:
+    """The backend that embeds fastest on the device of a network."""
+    if next(net.parameters()).device.type != "cpu" or find_spec("onnxruntime") is None:  # training does not need it
+        return TorchBackend(net)
+    from ..syncnet.onnx_backend import OnnxBackend
+
+    tensors = {name: tensor.detach().numpy() for name, tensor in net.state_dict().items()}
+    return OnnxBackend(tensors, net.dimensions, net.rule, torch.get_num_threads())
+
+
+def embed_track(backend: Backend, track: Track) -> Embedded:
     """Embed one cached track as the analysis does: central crop, no augmentation."""
     mels = track.mels.astype(np.float32)
-    mouth = embed_mouths(net, center_crops(track.crops, net.dimensions.crop))
+    mouth = backend.embed_mouths(center_crops(track.crops, backend.dimensions.crop))
     first_hop = frame_to_hop(track.entry.start + np.arange(len(mouth)))
-    return Embedded(track.entry, mouth, embed_audio(net, mels), first_hop, activity_mask(mels), audible_mask(mels))
+    return Embedded(track.entry, mouth, backend.embed_audio(mels), first_hop, activity_mask(mels), audible_mask(mels))
 
 
 def center_crops(crops: np.ndarray, config: CropConfig) -> np.ndarray:

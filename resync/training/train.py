@@ -23,7 +23,7 @@ from .accuracy import accuracy_table, tally_tracks
 from .augment import Augment, augment_audio, view_crops
 from .cache import relative_crop_side
 from .dataset import TrackDataset, draw_batch, stack_windows
-from .embed import embed_track, read_tracks
+from .embed import embed_track, inference_backend, read_tracks
 from .losses import batch_weights, bbce, ranking_loss
 from .ranks import Rank
 from .repair import read_delays
@@ -205,7 +205,8 @@ class Trainer:
 
     def _validate(self, report: Callable[[str], None]) -> None:
         tracks = read_tracks(self.cache, "val", VALIDATION_S, "choose")
-        table = accuracy_table(tally_tracks(self.average_net, [embed_track(self.average_net, track) for track in tracks]))
+        backend = inference_backend(self.average_net)
+        table = accuracy_table(tally_tracks(self.average_net, [embed_track(backend, track) for track in tracks]))
         row = table["all"]
         # Whole clips saturate; windows and short segments still differ between networks that get all whole clips right.
         score = sum(row[key] or 0 for key in ("frames_5", "frames_15", "piece_2s")) / 3

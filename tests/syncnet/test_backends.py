@@ -25,6 +25,7 @@ SHAPES = {
     "tiny": TINY,
     "odd widths": replace(TINY, visual_widths=(3, 5, 5, 7), sound_widths=(2, 9, 3, 6), crop=CropConfig(size=50)),
     "equal widths": replace(TINY, visual_widths=(6,) * 4, sound_widths=(5,) * 4, embedding=40, head=2, crop=CropConfig(size=33)),
+    "three members": replace(TINY, members=3),
     "stem at full resolution": replace(TINY, blur_stem=False, crop=CropConfig(size=33)),
     "shrinking widths": replace(TINY, visual_widths=(8, 6, 4, 3), embedding=3, head=9, crop=CropConfig(size=16)),
 }
@@ -92,7 +93,10 @@ def test_backends_agree(both):
         (with_onnx.embed_mouths(crops), with_torch.embed_mouths(crops), 36),
         (with_onnx.embed_audio(mels), with_torch.embed_audio(mels), 71),
     ):
-        assert got.shape == expected.shape == (count, with_onnx.dimensions.embedding) and got.dtype == expected.dtype == np.float32
+        assert (
+            got.shape == expected.shape == (count, with_onnx.dimensions.members * with_onnx.dimensions.embedding)
+            and got.dtype == expected.dtype == np.float32
+        )
         assert np.allclose(got, expected, rtol=0, atol=2e-5), np.abs(got - expected).max()
         assert np.allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5) and got.std(0).max() > 1e-3
     cosine = np.random.default_rng(0).uniform(-1, 1, (50, 30)).astype(np.float32)

@@ -5,7 +5,16 @@ import pytest
 from training_helpers import embedded_track, make_entry
 
 from resync.sync.curve import Peak, delay_grid
-from resync.training.embed import curve_peak, embed_track, read_tracks, reference_delay, score_track, score_windows, split_segments
+from resync.training.embed import (
+    curve_peak,
+    embed_track,
+    inference_backend,
+    read_tracks,
+    reference_delay,
+    score_track,
+    score_windows,
+    split_segments,
+)
 
 
 def test_scores_peak_at_the_delay(net):
@@ -58,12 +67,13 @@ def test_reference_delay():
 
 def test_embed_track(net, cache):
     (track,) = read_tracks(cache, "val")
-    whole = embed_track(net, track)
+    backend = inference_backend(net)
+    whole = embed_track(backend, track)
     n = track.entry.frames - 4
     assert whole.mouth.shape == (n, 16) and whole.first_hop[0] == 4 * track.entry.start and len(whole.first_hop) == n
     assert len(whole.audio) == len(track.mels) - 19 and len(whole.active) == len(track.mels) and 0.3 < whole.active.mean()
     assert len(whole.audible) == len(track.mels) and whole.audible[whole.active].all()
     (start,) = read_tracks(cache, "val", 1.0)
     assert len(start.crops) == 25 and np.array_equal(start.crops, track.crops[:25])
-    a, b = (score_track(net, x, range_s=0.3).probability for x in (embed_track(net, start), whole))
+    a, b = (score_track(net, x, range_s=0.3).probability for x in (embed_track(backend, start), whole))
     assert np.allclose(a, b[:21], atol=1e-4, equal_nan=True)
