@@ -89,14 +89,12 @@ def test_backends_agree(both):
     with_onnx, with_torch = both
     assert with_onnx.dimensions == with_torch.dimensions and with_onnx.device == with_torch.device == "cpu"
     crops, mels = random_crops(with_onnx, 40), random_mels(90)
+    length = with_onnx.dimensions.members * with_onnx.dimensions.embedding
     for got, expected, count in (
         (with_onnx.embed_mouths(crops), with_torch.embed_mouths(crops), 36),
         (with_onnx.embed_audio(mels), with_torch.embed_audio(mels), 71),
     ):
-        assert (
-            got.shape == expected.shape == (count, with_onnx.dimensions.members * with_onnx.dimensions.embedding)
-            and got.dtype == expected.dtype == np.float32
-        )
+        assert got.shape == expected.shape == (count, length) and got.dtype == expected.dtype == np.float32
         assert np.allclose(got, expected, rtol=0, atol=2e-5), np.abs(got - expected).max()
         assert np.allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5) and got.std(0).max() > 1e-3
     cosine = np.random.default_rng(0).uniform(-1, 1, (50, 30)).astype(np.float32)
