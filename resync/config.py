@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-ANALYSIS = 1  # version of the analysis: raised when a file may get another result, so that cached ones are not reused
+ANALYSIS = 2  # version of the analysis: raised when a file may get another result, so that cached ones are not reused
 # Derived constants of the analysis clock. The grids divide exactly.
 FPS = 25  # analysis frames per second
 SAMPLE_RATE = 16_000  # Hz, mono

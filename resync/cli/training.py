@@ -107,7 +107,7 @@ def train(
 @click.command(cls=OneLineErrors, short_help="Measure the accuracy of the network.")
 @click.argument("source", type=PATH)
 @click.option("--list", "listing", type=PATH, metavar="FILE", help="List of clips below SOURCE, as in LRS2 and LRS3.")
-@click.option("--weights", type=PATH, multiple=True, metavar="FILE", help="Weights to evaluate (default: packaged); repeated: joined.")
+@click.option("--weights", type=PATH, metavar="FILE", help="Weights to evaluate (default: packaged).")
 @click.option("--split", default="val", show_default=True, metavar="NAME", help="Split of a cache.")
 @click.option("--half", type=click.Choice(["choose", "report"]), help="Half of the people of a cache; see docs/training.md.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -118,7 +118,7 @@ def train(
 def evaluate(
     source: Path,
     listing: Path | None,
-    weights: tuple[Path, ...],
+    weights: Path | None,
     split: str,
     half: Half | None,
     device: str,
@@ -132,8 +132,6 @@ def evaluate(
     SOURCE is a training cache or a folder of clips. "relative" figures compare with each clip's own delay
     (from the index, else measured over the whole clip), "plain" figures assume that every clip is in sync.
 
-    Several --weights are joined to one network that averages their log-odds; with --calibrate --write to one file.
-
     --calibrate prints figures as JSON, one object per line: it needs clips of several people the network was not
     trained on, and takes some minutes.
 
@@ -146,12 +144,10 @@ def evaluate(
     from ..syncnet.torch_backend import pick_device
     from ..training.accuracy import accuracy_table, clip_metrics, intervals, mean_metrics, tally_tracks
     from ..training.conditions import condition_groups
-    from ..training.join import join_models
 
     if write:
         check_output(source, write, Overwrite.OWN)
-    chosen = pick_device(device)
-    net = join_models([load_model(path, chosen) for path in weights or (None,)])
+    net = load_model(weights, pick_device(device))
     cached = (source / "index.jsonl").is_file()
     embedded = _embed_cache(net, source, split, half) if cached else _embed_clips(net, source, listing, detector)
     if calibrate:

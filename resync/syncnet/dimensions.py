@@ -10,7 +10,6 @@ VISUAL_STRIDES = ((2, 2),) * 4
 # Halve the frequency axis at once and the time axis late: time is what the network measures.
 AUDIO_STRIDES = ((2, 1), (2, 1), (2, 2), (2, 2))
 MAX_SIZE = 1024  # of any layer, crop or spectrogram
-MAX_MEMBERS = 8
 CONTRAST_FLOOR = 8.0  # grey levels, added to the standard deviation of a mouth window before dividing by it
 
 
@@ -23,8 +22,7 @@ class Dimensions:
 
     visual_widths: tuple[int, ...] = (24, 48, 96, 192)
     sound_widths: tuple[int, ...] = (16, 32, 64, 96)
-    embedding: int = 256  # of one member
-    members: int = 1  # networks of these dimensions, trained apart, whose log-odds are averaged
+    embedding: int = 256
     head: int = 64  # channels of the spatial map that feeds the embedding
     blur_stem: bool = True  # the mouth encoder subsamples within its first convolution; False in weights files without this field
     crop: CropConfig = field(default_factory=CropConfig)
@@ -39,8 +37,6 @@ class Dimensions:
         """Inverse of to_dict. Raises TypeError, ValueError or KeyError when `data` has another structure, or sizes that fill the memory."""
         values = {"blur_stem": False, **data}
         _require_sizes(values)
-        if not 1 <= values.get("members", 1) <= MAX_MEMBERS:
-            raise ValueError(f"{values['members']} is not a size of a network")
         crop, mel = CropConfig(**values.pop("crop")), MelConfig(**values.pop("mel"))
         names = {f.name for f in fields(cls)}
         plain: dict = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names}

@@ -11,7 +11,7 @@ The names of the attributes are the tensor names of the weights file ("sound.ste
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -145,18 +145,6 @@ class Encoder(nn.Module):
         return F.normalize(self.out(self.head(self.stages(self.stem(x)))).float(), dim=-1)
 
 
-def _members(count: int, encoder: Callable[[], Encoder]) -> nn.Module:
-    """One encoder, or a list of them; tensors of a member are named "visual.0.stem.0.weight"."""
-    return encoder() if count == 1 else nn.ModuleList(encoder() for _ in range(count))
-
-
-def _embed(encoders: nn.Module, x: Tensor) -> Tensor:
-    """Unit embeddings of all members one after the other, scaled to unit length: the cosine is the mean of theirs."""
-    x = x.contiguous(memory_format=torch.channels_last)
-    members = list(encoders) if isinstance(encoders, nn.ModuleList) else [encoders]
-    return torch.cat([encoder(x) for encoder in members], -1) / len(members) ** 0.5
-
-
 class ICSyncNet(nn.Module):
     """Encoders for mouth and audio windows, and P(in sync) = sigmoid(scale * cosine + bias)."""
 
@@ -165,11 +153,9 @@ class ICSyncNet(nn.Module):
         self.rule = DecisionRule()  # fitted to the trained network, and saved with it
         d = self.dimensions = dimensions
         side = d.crop.size
-        self.visual = _members(
-            d.members, lambda: Encoder(WINDOW_FRAMES, (side, side), d.visual_widths, VISUAL_STRIDES, d.head, d.embedding, d.blur_stem)
-        )
+        self.visual = Encoder(WINDOW_FRAMES, (side, side), d.visual_widths, VISUAL_STRIDES, d.head, d.embedding, d.blur_stem)
         # Named as in the weights file; this is the audio encoder.
-        self.sound = _members(d.members, lambda: Encoder(1, (MEL_BANDS, WINDOW_HOPS), d.sound_widths, AUDIO_STRIDES, d.head, d.embedding))
+        self.sound = Encoder(1, (MEL_BANDS, WINDOW_HOPS), d.sound_widths, AUDIO_STRIDES, d.head, d.embedding)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(-5.0))
 
@@ -180,7 +166,7 @@ class ICSyncNet(nn.Module):
             return self.logits(mouth_embeddings @ audio_embeddings.T)
 
     def embed_mouths(self, mouths: Tensor) -> Tensor:
-        """Embed mouth windows: uint8 [N, 5, S, S] -> unit vectors [N, members x E].
+        """Embed mouth windows: uint8 [N, 5, S, S] -> unit vectors [N, E].
 
         Normalises the brightness and contrast of each window, so that lighting does not matter.
         """
@@ -188,16 +174,16 @@ class ICSyncNet(nn.Module):
         x = x - x.mean((1, 2, 3), keepdim=True)
         variance = x.square().sum((1, 2, 3), keepdim=True) / (x[0].numel() - 1)  # Tensor.std takes six times as long on a CPU
         x = x / (variance.sqrt() + CONTRAST_FLOOR)
-        return _embed(self.visual, x)
+        return self.visual(x.contiguous(memory_format=torch.channels_last))
 
     def embed_audio(self, mels: Tensor) -> Tensor:
-        """Embed log-mel windows: float [N, 20, 80] log10 power -> unit vectors [N, members x E].
+        """Embed log-mel windows: float [N, 20, 80] log10 power -> unit vectors [N, E].
 
         Subtracts the mean level of each window, so that gain does not matter.
         """
         x = mels.float()
         x = (x - x.mean((1, 2), keepdim=True)).transpose(1, 2)[:, None]
-        return _embed(self.sound, x)
+        return self.sound(x.contiguous(memory_format=torch.channels_last))
 
     def logits(self, cosine: Tensor) -> Tensor:
         """Cosine similarity -> log-odds of being in sync."""

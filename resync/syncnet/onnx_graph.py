@@ -33,8 +33,8 @@ def visual_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimension
     variance = graph.add("Div", graph.add("ReduceSumSquare", x, axes=[1, 2, 3]), graph.constant(count - 1.0))
     x = graph.add("Div", x, graph.add("Add", graph.add("Sqrt", variance), graph.constant(CONTRAST_FLOOR)))
     size = (side, side)
-    graph.encoders("visual", x, WINDOW_FRAMES, size, dimensions.visual_widths, VISUAL_STRIDES, dimensions, dimensions.blur_stem)
-    return graph.model(np.uint8, (WINDOW_FRAMES, side, side), dimensions.members * dimensions.embedding)
+    graph.encoder("visual", x, WINDOW_FRAMES, size, dimensions.visual_widths, VISUAL_STRIDES, dimensions, dimensions.blur_stem)
+    return graph.model(np.uint8, (WINDOW_FRAMES, side, side), dimensions.embedding)
 
 
 def audio_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimensions) -> bytes:
@@ -46,8 +46,8 @@ def audio_graph(tensors: MutableMapping[str, np.ndarray], dimensions: Dimensions
     x = graph.add("Sub", INPUT, graph.add("ReduceMean", INPUT, axes=[1, 2]))
     x = graph.add("Unsqueeze", graph.add("Transpose", x, perm=[0, 2, 1]), graph.constant([1], np.int64))
     # The audio encoder's tensors are named "sound.*" in the weights file.
-    graph.encoders("sound", x, 1, (MEL_BANDS, WINDOW_HOPS), dimensions.sound_widths, AUDIO_STRIDES, dimensions)
-    return graph.model(np.float32, (WINDOW_HOPS, MEL_BANDS), dimensions.members * dimensions.embedding)
+    graph.encoder("sound", x, 1, (MEL_BANDS, WINDOW_HOPS), dimensions.sound_widths, AUDIO_STRIDES, dimensions)
+    return graph.model(np.float32, (WINDOW_HOPS, MEL_BANDS), dimensions.embedding)
 
 
 def _blurred(kernel: np.ndarray) -> np.ndarray:
@@ -82,14 +82,6 @@ class _Graph:
         encoded = [onnx_format.node(*node) for node in [*nodes, (operator, inputs, OUTPUT, attributes)]]
         ends = onnx_format.batch(INPUT, input_type, shape), onnx_format.batch(OUTPUT, np.float32, (embedding,))
         return onnx_format.model(encoded, self._constants, *ends)
-
-    def encoders(self, name: str, x: str, inputs: int, size: tuple[int, int], widths, strides, dimensions: Dimensions, *options) -> None:
-        """Append the encoders of all members of model.py, and what joins their embeddings."""
-        count = dimensions.members
-        names = [name] if count == 1 else [f"{name}.{number}" for number in range(count)]
-        embeddings = [self.encoder(name, x, inputs, size, widths, strides, dimensions, *options) for name in names]
-        if count > 1:
-            self.add("Mul", self.add("Concat", *embeddings, axis=-1), self.constant(count**-0.5))
 
     def encoder(
         self, name: str, x: str, inputs: int, size: tuple[int, int], widths, strides, dimensions: Dimensions, blur_stem: bool = False

@@ -25,7 +25,6 @@ SHAPES = {
     "tiny": TINY,
     "odd widths": replace(TINY, visual_widths=(3, 5, 5, 7), sound_widths=(2, 9, 3, 6), crop=CropConfig(size=50)),
     "equal widths": replace(TINY, visual_widths=(6,) * 4, sound_widths=(5,) * 4, embedding=40, head=2, crop=CropConfig(size=33)),
-    "three members": replace(TINY, members=3),
     "stem at full resolution": replace(TINY, blur_stem=False, crop=CropConfig(size=33)),
     "shrinking widths": replace(TINY, visual_widths=(8, 6, 4, 3), embedding=3, head=9, crop=CropConfig(size=16)),
 }
@@ -89,7 +88,7 @@ def test_backends_agree(both):
     with_onnx, with_torch = both
     assert with_onnx.dimensions == with_torch.dimensions and with_onnx.device == with_torch.device == "cpu"
     crops, mels = random_crops(with_onnx, 40), random_mels(90)
-    length = with_onnx.dimensions.members * with_onnx.dimensions.embedding
+    length = with_onnx.dimensions.embedding
     for got, expected, count in (
         (with_onnx.embed_mouths(crops), with_torch.embed_mouths(crops), 36),
         (with_onnx.embed_audio(mels), with_torch.embed_audio(mels), 71),

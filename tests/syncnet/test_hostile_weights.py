@@ -18,8 +18,6 @@ SIZES = [
     ("embedding", 10**9),
     ("head", 10**6),
     ("visual_widths", [24, 48, 96, 10**6]),
-    ("members", 0),
-    ("members", 1000),
     ("crop.size", 100_000),
     ("crop.size", -1),
     ("crop.unit_window_s", float("inf")),
