@@ -17,7 +17,6 @@ from typing import TypeVar
 from ..config import ANALYSIS
 from ..errors import BatchError, MediaError
 from ..report.result import Outcome, Report
-from . import version_0_3
 from .cache_file import ADD, open_cache_file
 from .jobs import Job, JobRunner
 from .settings import Models, file_stamp
@@ -32,7 +31,6 @@ class ResultsCache:
     def __init__(self, path: Path, runner: JobRunner):
         self._path, self._runner = path, runner
         self._settings, self._models = runner.settings(), runner.models()
-        self._old_settings = runner.settings_of_0_3() if ANALYSIS == version_0_3.ANALYSIS else None
         self._stamps: dict[bytes, tuple[int, int]] = {}
         self._unsaved: list[tuple] = []
         self._database = self._try(lambda: open_cache_file(path))
@@ -41,11 +39,8 @@ class ResultsCache:
         """The outcome of an earlier run with the same settings, if the input is unchanged and its outputs are still there."""
         name = _name(job.source)
         stamp = self._stamps[name] = file_stamp(job.source)  # before the work: a file that changes meanwhile is analysed again next time
-        for settings in (self._settings, self._old_settings):
-            row = self._try(lambda: self._database.execute(_FIND, (name, settings, _task(job))).fetchone())  # noqa: B023
-            if row is not None and row[:2] == stamp and (outcome := self._outcome(job, *map(json.loads, row[2:]))):
-                return outcome
-        return None
+        row = self._try(lambda: self._database.execute(_FIND, (name, self._settings, _task(job))).fetchone())
+        return self._outcome(job, *map(json.loads, row[2:])) if row is not None and row[:2] == stamp else None
 
     def _outcome(self, job: Job, outputs: list[tuple[str, int | None]], result: dict) -> Outcome | None:
         """The outcome of a row of the table, if it still holds."""
@@ -53,7 +48,6 @@ class ResultsCache:
         if any(_size(path) is None or _size(path) != sizes.get(os.path.abspath(path)) for path in self._runner.outputs(job, bool(written))):
             return None
         with suppress(KeyError, TypeError, ValueError, MediaError):  # a report in the format of another version
-            result = result if "width" in result else version_0_3.completed(result, job.source)
             report = Report.from_dict(result | {"file": str(job.source)})
             if Models.of_report(report) == self._models:
                 return Outcome(str(job.source), report, None if job.target is None else str(job.target), written)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import BatchError
 from ..remux.temporary import temporary_output
-from .version_0_3 import MAGIC as OLD_MAGIC
-from .version_0_3 import read_rows
 
 APPLICATION_ID = 0x7273796E  # in the header of the file: that it is such a cache, and nobody else's database
 ADD = "insert or replace into results values (?, ?, ?, ?, ?, ?, ?, ?)"
 _MAGIC = b"SQLite format 3\0"
+_OLD_MAGIC = b'{"file": '  # at the start of a cache of version 0.3, whose results another analysis and other weights gave
 _ID_AT = 68  # place of the application ID in the header, bytes
 _PATIENCE_S = 60.0  # for other processes that write
 _LOCAL = frozenset("bcachefs btrfs ext2 ext3 ext4 f2fs jfs overlay ramfs reiserfs tmpfs xfs zfs".split())
@@ -29,8 +28,8 @@ _TABLE = """create table if not exists results (
 def open_cache_file(path: Path) -> sqlite3.Connection:
     """Open a results cache, which is made if there is none. Raises BatchError for a file of another kind, sqlite3.Error and OSError."""
     start = _start(path)
-    if start.startswith(OLD_MAGIC):
-        _import_old(path)
+    if start.startswith(_OLD_MAGIC):
+        _replace_old(path)
     elif start and not _is_cache(start):
         raise BatchError(f"{path}: is not a results cache; name another file")
     database = _connect(path)
@@ -78,13 +77,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _import_old(path: Path) -> None:
-    """Replace the results cache of version 0.3, lines of JSON, by a database with the same results."""
+def _replace_old(path: Path) -> None:
+    """Replace the results cache of version 0.3, lines of JSON, by an empty database."""
     with _alone_with(path), temporary_output(path) as temporary:
-        if not _start(path).startswith(OLD_MAGIC):
+        if not _start(path).startswith(_OLD_MAGIC):
             return  # another process was faster
-        with closing(_connect(temporary)) as database, database:
-            database.executemany(ADD, read_rows(path))
+        _connect(temporary).close()
         os.replace(temporary, path)
 
 

@@ -18,7 +18,6 @@ from ..remux.paths import Overwrite
 from ..remux.temporary import clear_leftovers
 from ..report.html.details import evidence_details
 from ..report.result import Outcome
-from . import version_0_3
 from .settings import Models, models, settings_digest
 
 logger = logging.getLogger(__name__)
@@ -103,10 +102,6 @@ class JobRunner:
     def settings(self) -> str:
         """A digest of everything that the outcome for a given file depends on. Raises WeightsError, DetectorError, DeviceError."""
         return settings_digest(self.analyzer.config, self.audio, self.options)
-
-    def settings_of_0_3(self) -> str:
-        """The digest that version 0.3 would have made of them."""
-        return version_0_3.settings_digest(self.analyzer.config, self.audio, self.options)
 
     def models(self) -> Models:
         """What analyses the files, as their reports will say. Raises what `settings` raises."""

@@ -16,7 +16,6 @@ from helpers import LATE, UNDECIDED, WRITTEN
 
 from resync import FixOptions, Overwrite
 from resync.batch import cache_file as cache_file_module
-from resync.batch import version_0_3
 from resync.batch.cache import ResultsCache
 from resync.batch.jobs import Job, JobRunner
 from resync.batch.settings import Models
@@ -46,9 +45,6 @@ class StubRunner(JobRunner):
 
     def settings(self):
         return self._digest
-
-    def settings_of_0_3(self):
-        return f"old {self._digest}"
 
     def models(self):
         return self._models
@@ -296,53 +292,15 @@ def test_no_log_in_shared_memory_on_a_network_file_system(video, cache_file, mon
 # --- caches of version 0.3
 
 
-@pytest.fixture
-def old_cache(delayed_clip, cache_file, tmp_path):
-    """A function that writes a cache as version 0.3 did, and returns its job."""
-
-    def write(target=None, written=None):
-        source = delayed_clip(200)
-        stat = source.stat()
-        new = ("width", "height", "timecode", "video_start_s")
-        result = {name: value for name, value in replace(LATE, file=str(source)).to_dict(True).items() if name not in new}
-        result["faces"] = [{name: face[name] for name in OLD_FACE} for face in result["faces"]]
-        result |= {} if target is None else {"written": written}
-        row = {"file": str(source), "stamp": [stat.st_size, stat.st_mtime_ns], "settings": "old s", "result": result}
-        line = json.dumps(row)
-        with open(cache_file, "a") as file:
-            file.write(line + "\n" + line[: len(line) // 2])
-        return Job(source, target)
-
-    return write
-
-
-OLD_FACE = ("start_s", "end_s", "box", "audio_delay_ms", "probability", "speech_share", "speaking")
-
-
-def test_results_of_version_0_3_are_imported(old_cache, cache_file, tmp_path):
-    job = old_cache()
-    report = cached(cache_file, job).report
-    assert (report.audio_delay_ms, report.width, report.height, report.timecode) == (120.0, 256, 256, None)
-    assert cached(cache_file, job, "other") is None and cached(cache_file, job._replace(target=tmp_path / "out.mp4")) is None
-    assert sqlite3.connect(cache_file).execute("select count(*) from results").fetchone() == (1,)
-
-
-def test_fixed_files_of_version_0_3_are_done_while_they_exist(old_cache, cache_file, tmp_path):
-    target = tmp_path / "out.mp4"
-    target.write_bytes(b"fixed")
-    job = old_cache(target, WRITTEN | {"file": str(target)})
-    assert cached(cache_file, job).written["file"] == str(target)
-    target.unlink()
-    assert cached(cache_file, job) is None
-
-
-def test_digest_of_version_0_3(tmp_path, monkeypatch):
-    """As that version computed it."""
-    monkeypatch.setattr(version_0_3, "sha256_of", lambda path: "8f9b6bba0bd0")
-    assert version_0_3.settings_digest(Config(), None, FixOptions()) == "d32486ad1f2038f3"
-    wide = replace(Config(), curve=replace(Config().curve, range_s=2.0), device="cpu")
-    options = FixOptions(force=True, overwrite=Overwrite.OWN, plot=Path("p.png"))
-    assert version_0_3.settings_digest(wide, None, options) == "cb8b5451be33fe49"
+def test_a_cache_of_version_0_3_is_begun_anew(video, cache_file):
+    """Its results are those of another analysis and other weights."""
+    cache_file.write_text(json.dumps({"file": str(video), "stamp": [1, 2], "settings": "s", "result": {}}) + "\n")
+    assert cached(cache_file, Job(video)) is None
+    cache = ResultsCache(cache_file, StubRunner())
+    assert cache.find(Job(video)) is None
+    cache.add(Job(video), Outcome(str(video), LATE))
+    cache.close()
+    assert cached(cache_file, Job(video))
 
 
 def test_settings_differ_where_results_may(video):
