@@ -51,15 +51,12 @@ def with_any_size(data: bytes) -> bytes:
 def _graph_with_any_size(graph: bytes) -> bytes:
     constants = {name for number, part in _fields(graph) if number == 5 for key, name in _fields(_message(part)) if key == 8}
 
-    def is_constant(value_info: bytes) -> bool:
-        return dict(_fields(value_info))[1] in constants
-
     def free(shape: bytes) -> bytes:
         sizes = [size for _, size in _fields(shape)]
         return b"".join(_field(1, size if axis == 1 else _field(2, f"axis_{axis}")) for axis, size in enumerate(sizes))
 
     def resized(value_info: bytes) -> bytes | None:
-        if is_constant(value_info):
+        if any(number == 1 and name in constants for number, name in _fields(value_info)):
             return None
         return _edited(value_info, {2: lambda kind: _edited(kind, {1: lambda tensor_type: _edited(tensor_type, {2: free})})})
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..config import ANALYSIS
-from ..errors import BatchError, MediaError
+from ..errors import BatchError
 from ..report.result import Outcome, Report
 from .cache_file import ADD, open_cache_file
 from .jobs import Job, JobRunner
@@ -47,7 +47,7 @@ class ResultsCache:
         sizes, written = dict(outputs), result["written"]
         if any(_size(path) is None or _size(path) != sizes.get(os.path.abspath(path)) for path in self._runner.outputs(job, bool(written))):
             return None
-        with suppress(KeyError, TypeError, ValueError, MediaError):  # a report in the format of another version
+        with suppress(KeyError, TypeError, ValueError):  # a report in the format of another version
             report = Report.from_dict(result | {"file": str(job.source)})
             if Models.of_report(report) == self._models:
                 return Outcome(str(job.source), report, None if job.target is None else str(job.target), written)

@@ -192,8 +192,8 @@ def _known_row(source: Path, relative: str, manifest: Manifest, settings: str) -
     """What the manifest says about a clip, without what may be out of date."""
     row, (size, mtime_ns) = manifest.rows.get(relative, Row(relative)), file_stamp(source)
     if (row.size, row.mtime_ns) != (size, mtime_ns):
-        output = {name: getattr(row, name) for name in ("output", "output_mtime_ns")}
-        return Row(relative, **output, size=size, mtime_ns=mtime_ns, settings=settings)
+        known = Row(relative, size=size, mtime_ns=mtime_ns, settings=settings)
+        return known._replace(output=row.output, output_mtime_ns=row.output_mtime_ns)
     return row if row.settings == settings else row._replace(figures=None, settings=settings)
 
 

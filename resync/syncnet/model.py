@@ -32,6 +32,7 @@ class BlurPool(nn.Module):
 
     def __init__(self, size: tuple[int, int], stride: tuple[int, int] = (2, 2)):
         super().__init__()
+        self.stride = stride
         for name, length, step in zip(("rows", "columns"), size, stride, strict=True):
             self.register_buffer(name, _blur_matrix(length, step), persistent=False)
 
@@ -39,9 +40,9 @@ class BlurPool(nn.Module):
         """[N, C, H, W] -> [N, C, H / stride, W / stride]."""
         n, c, h, w = x.shape
         x = x.permute(0, 2, 3, 1)  # as it lies in memory, channels last
-        if len(self.rows) < h:
+        if self.stride[0] > 1:
             x = (self.rows.to(x.dtype) @ x.reshape(n, h, w * c)).view(n, -1, w, c)
-        if len(self.columns) < w:
+        if self.stride[1] > 1:
             x = (self.columns.to(x.dtype) @ x.reshape(-1, w, c)).view(n, -1, len(self.columns), c)
         return x.permute(0, 3, 1, 2)
 
