@@ -73,7 +73,7 @@ class NoFaces:
 
     name = "none"
 
-    def __call__(self, image) -> Faces:
+    def __call__(self, image, side=None) -> Faces:
         """See `resync.faces.detect.Detector`. The image is converted as for a real one."""
         image.bgr()
         return Faces(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))

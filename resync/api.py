@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -237,10 +238,12 @@ def fix(
 def _load_engine(config: Config) -> Engine:
     began, threads = time.monotonic(), threads_per_stage()
     faces = config.faces if config.faces.threads else replace(config.faces, threads=threads)
-    detector = make_detector(faces.detector, faces)
     path = Path(config.weights) if config.weights else default_weights_path()
     digest = sha256_of(path) if path.is_file() else ""
-    backend = load_backend(path, config.device, threads)
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(make_detector, faces.detector, faces)
+        backend = load_backend(path, config.device, threads)
+        detector = loading.result()
     if sha256_of(path) != digest:  # the reports are to name what was loaded
         raise WeightsError(f"{path}: was replaced while it was read; run the command again")
     engine = Engine(detector, backend, f"{path.name}:{digest[:12]}")

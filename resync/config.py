@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-ANALYSIS = 2  # version of the analysis: raised when a file may get another result, so that cached ones are not reused
+ANALYSIS = 3  # version of the analysis: raised when a file may get another result, so that cached ones are not reused
 # Derived constants of the analysis clock. The grids divide exactly.
 FPS = 25  # analysis frames per second
 SAMPLE_RATE = 16_000  # Hz, mono
@@ -34,6 +34,9 @@ class FaceConfig:
     detector: str = "auto"
     detect_every: int = 5  # frames; positions in between are interpolated
     detector_side: int = 320  # px, longer side of the detector's input; smaller frames keep their size
+    search_every: int = 15  # frames between two searches of the whole image; in between, known faces are looked for where they were
+    follow_scale: float = 2.0  # side of the square around a known face, relative to the longer side of its box
+    follow_side: int = 128  # px, side of the detector's input for such a square; smaller squares keep their size
     threads: int = 0  # CPU threads of the detector; 0 = one per core
     threshold: float = 0.5  # detections with a lower score are ignored
     link_iou: float = 0.3  # overlap that joins two detections to one track

@@ -77,12 +77,13 @@ LANDMARKS = np.array([[26, 24], [38, 24], [32, 31], [27, 38], [37, 38]], np.floa
 
 
 class FakeDetector:
-    """Detects one face in the middle of every frame."""
+    """Detects one face in the middle of every frame, and none in a part of one."""
 
     name = "fake"
 
-    def __call__(self, image) -> Faces:
-        return Faces(np.array([[16, 12, 48, 52]], np.float32), LANDMARKS[None], np.ones(1, np.float32))
+    def __call__(self, image, side=None) -> Faces:
+        count = 1 if side is None else 0
+        return Faces(np.array([[16, 12, 48, 52]], np.float32)[:count], LANDMARKS[None][:count], np.ones(count, np.float32))
 
 
 class FakeBackend:

@@ -37,9 +37,12 @@ class CenterFaceDetector:
         self._config = config
         self._session = _open_dynamic_session(network_path(), config.threads)
 
-    def __call__(self, image: FrameImage) -> Faces:
-        """See Detector. A large image without a face gets a second pass at a higher resolution."""
-        longer, side = max(image.size), self._config.detector_side
+    def __call__(self, image: FrameImage, side: int | None = None) -> Faces:
+        """See Detector. A large image without a face gets a second pass at a higher resolution, if no side is given."""
+        longer = max(image.size)
+        if side is not None:
+            return self._detect(image, min(side, longer))
+        side = self._config.detector_side
         faces = self._detect(image, min(side, longer))
         if not len(faces.scores) and longer > side * 1.5:
             faces = self._detect(image, min(SECOND_PASS_SIDE, longer))

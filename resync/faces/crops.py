@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import uniform_filter1d
 
 from ..config import FPS, CropConfig
 from ..media.image import GrayImage
+from ..smoothing import mean_filter
 from .tracks import FaceTrack
 
 
@@ -31,8 +31,8 @@ def crop_geometry(landmarks: np.ndarray, config: CropConfig = CropConfig()) -> t
     down = eyes_to_mouth / np.linalg.norm(eyes_to_mouth, axis=1, keepdims=True).clip(1e-6)
     axis = across + np.stack([down[:, 1], -down[:, 0]], 1)
     unit_frames = max(1, round(config.unit_window_s * FPS))
-    roll = np.arctan2(_running_mean(axis[:, 1], unit_frames // 3), _running_mean(axis[:, 0], unit_frames // 3))
-    return centre, config.side_units * _running_mean(unit, unit_frames), roll
+    roll = np.arctan2(_mean(axis[:, 1], unit_frames // 3), _mean(axis[:, 0], unit_frames // 3))
+    return centre, config.side_units * _mean(unit, unit_frames), roll
 
 
 def mouth_crops(gray_images: Sequence[GrayImage], track: FaceTrack, config: CropConfig = CropConfig()) -> np.ndarray:
@@ -62,5 +62,5 @@ def _crop(gray: GrayImage, centre: np.ndarray, side: float, roll: float, size: i
     return np.asarray(region.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
 
 
-def _running_mean(x: np.ndarray, frames: int) -> np.ndarray:
-    return uniform_filter1d(x, max(1, min(frames, len(x))), mode="nearest")
+def _mean(x: np.ndarray, frames: int) -> np.ndarray:
+    return mean_filter(x, max(1, min(frames, len(x))))

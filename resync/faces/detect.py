@@ -19,8 +19,8 @@ class Detector(Protocol):
 
     name: str
 
-    def __call__(self, image: FrameImage) -> Faces:
-        """Detect the faces in one image."""
+    def __call__(self, image: FrameImage, side: int | None = None) -> Faces:
+        """Detect the faces in one image. side: longer side of the network's input in px, `FaceConfig.detector_side` if None."""
 
 
 def detector_model(spec: str = "auto") -> tuple[str, Path]:

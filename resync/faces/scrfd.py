@@ -41,11 +41,11 @@ class InsightFaceDetector:
         except Exception as e:  # ONNX Runtime raises undocumented classes of its own
             raise DetectorError(f"{path}: not a usable face detection model ({_first_line(e)})") from e
 
-    def __call__(self, image: FrameImage) -> Faces:
+    def __call__(self, image: FrameImage, side: int | None = None) -> Faces:
         """See Detector."""
         pixels = image.bgr()
         with self._lock:  # insightface caches anchor centres and input sizes in the model
-            boxes, landmarks = self._model.detect(pixels)
+            boxes, landmarks = self._model.detect(pixels, input_size=side and (side, side))
         if landmarks is None or not len(boxes):
             return sort_by_score(np.empty((0, 4)), np.empty((0, 5, 2)), np.empty(0))
         return sort_by_score(boxes[:, :4], landmarks, boxes[:, 4])

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from ..config import FPS, FaceConfig
 from ..media.image import FrameImage, GrayImage
+from ..smoothing import savitzky_golay
 from .boxes import Faces, iou
 from .detect import Detector
+from .follow import FaceFollower
 
 THUMBNAIL_SIDE = 32  # px; frames are compared at this size to detect cuts
 
@@ -70,6 +71,7 @@ def detect_faces(images: Iterable[FrameImage], detector: Detector, config: FaceC
     cuts: list[int] = []
     thumbnails: list[np.ndarray] = []
     cut_detector = _CutDetector(config.cut_threshold)
+    follow = FaceFollower(detector, config)
     previous: FrameImage | None = None
     for i, image in enumerate(images):
         gray = image.gray
@@ -78,13 +80,14 @@ def detect_faces(images: Iterable[FrameImage], detector: Detector, config: FaceC
         if cut:
             cuts.append(i)
             if previous is not None and i - 1 not in detections:
-                detections[i - 1] = detector(previous)
+                detections[i - 1] = follow(previous, i - 1)
+            follow.reset()
         if cut or (i - (cuts[-1] if cuts else 0)) % config.detect_every == 0:
-            detections[i] = detector(image)
+            detections[i] = follow(image, i)
         gray_images.append(gray)
         previous = image
     if previous is not None and len(gray_images) - 1 not in detections:
-        detections[len(gray_images) - 1] = detector(previous)
+        detections[len(gray_images) - 1] = follow(previous, len(gray_images) - 1)
     return Scan(gray_images, detections, tuple(cuts), find_dissolves(thumbnails))
 
 
@@ -180,21 +183,13 @@ def smooth_landmarks(detected_frames: np.ndarray, landmarks: np.ndarray, frames:
     Median of three detections against outliers, linear interpolation, then a Savitzky-Golay filter: raw landmarks jitter by
     pixels, which the lip-sync network would take for speech.
     """
-    medians = median_filter(landmarks, size=(3, 1, 1), mode="nearest").reshape(len(detected_frames), -1)
+    neighbours = [np.concatenate([landmarks[:1], landmarks[:-1]]), landmarks, np.concatenate([landmarks[1:], landmarks[-1:]])]
+    medians = np.median(neighbours, axis=0).reshape(len(detected_frames), -1)
     dense = np.stack([np.interp(frames, detected_frames, column) for column in medians.T], 1)
     filter_length = min(11, len(frames) // 2 * 2 - 1)
     if filter_length > 2:
         dense = savitzky_golay(dense, filter_length)
     return dense.reshape(-1, 5, 2).astype(np.float32)
-
-
-def savitzky_golay(values: np.ndarray, length: int) -> np.ndarray:
-    """Quadratic fits to windows of odd `length` along the first axis, as scipy.signal.savgol_filter, which takes 0.25 s to import."""
-    middle = length // 2
-    powers = np.vander(np.arange(-middle, middle + 1.0), 3)
-    fit = powers @ np.linalg.pinv(powers)  # window -> its values on the curve
-    inner = np.lib.stride_tricks.sliding_window_view(values, length, axis=0) @ fit[middle]
-    return np.concatenate([fit[:middle] @ values[:length], inner, fit[middle + 1 :] @ values[-length:]])
 
 
 def _extend_chains(chains: list[_DetectionChain], frame: int, faces: Faces, config: FaceConfig) -> list[_DetectionChain]:

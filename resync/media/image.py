@@ -43,6 +43,9 @@ class FrameImage(Protocol):
     def bgr(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """Colour pixels: uint8 [H, W, 3], BGR, C-contiguous; scaled to `size` (width, height) if given."""
 
+    def square(self, x: int, y: int, side: int) -> FrameImage:
+        """The square with its top left corner at (x, y) px, black outside the image."""
+
 
 @dataclass(frozen=True)
 class ArrayGrayImage:
@@ -81,6 +84,10 @@ class ArrayImage:
             return np.ascontiguousarray(self.pixels[:, :, :3])
         return np.ascontiguousarray(np.asarray(self._pillow_image().resize(size, Image.Resampling.BILINEAR))[:, :, :3])
 
+    def square(self, x: int, y: int, side: int) -> ArrayImage:
+        """See FrameImage."""
+        return ArrayImage(np.asarray(self._pillow_image().crop((x, y, x + side, y + side))))
+
     def _pillow_image(self) -> Image.Image:
         """The BGR pixels as a Pillow image that takes them for RGB; four channels are not copied."""
         if self.pixels.shape[2] == 3:
@@ -114,16 +121,19 @@ class YuvImage:
         """See FrameImage."""
         return _to_bgr(self.frame, self.quarter_turns, self.reformatter).bgr(size)
 
-    def crop(self, x: int, y: int, side: int) -> np.ndarray:
-        """See GrayImage."""
+    def square(self, x: int, y: int, side: int) -> ArrayImage:
+        """See FrameImage."""
         width, height = self.size
         # Align to whole chroma samples; for odd sizes swscale would also use a different, slower code path.
         left, top = max(x, 0) // 2 * 2, max(y, 0) // 2 * 2
         right, bottom = min((x + side + 1) // 2 * 2, width), min((y + side + 1) // 2 * 2, height)
         if right <= left or bottom <= top:
-            return np.zeros((side, side), np.uint8)
-        cropped = _to_bgr(self._cropped_frame(left, top, right, bottom), 0, self.reformatter)
-        return cropped.gray.crop(x - left, y - top, side)
+            return ArrayImage(np.zeros((side, side, 3), np.uint8))
+        return _to_bgr(self._cropped_frame(left, top, right, bottom), 0, self.reformatter).square(x - left, y - top, side)
+
+    def crop(self, x: int, y: int, side: int) -> np.ndarray:
+        """See GrayImage."""
+        return self.square(x, y, side).gray.pixels
 
     def thumbnail(self, side: int) -> np.ndarray:
         """See GrayImage."""

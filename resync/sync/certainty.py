@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
 
 from ..config import FPS, HOP_S, CurveConfig, DecideConfig, DecisionRule
+from ..smoothing import expit
 from .curve import AnyScores, Peak, find_peak, has_face, log_odds, mean_curve, speech_at, voted_log_odds
 
 TIE_SLOPE = 5.0  # a lead of 0.14 over the runner-up halves the certainty, one of 0.5 lowers it by 8 %

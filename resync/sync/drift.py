@@ -18,9 +18,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from ..config import FPS, HOP_S, WINDOW_FRAMES, DecideConfig
+from ..smoothing import gaussian_filter
 from .curve import AnyScores, find_peak, weighted_log_odds
 
 
@@ -129,7 +129,7 @@ class Blocks:
     def best_delay(self, evidence: float) -> int:
         """The delay (hops) that explains all blocks best; evidence: see `worth`."""
         total, _, delays = self.worth(evidence).summed()
-        return int(delays[np.argmax(gaussian_filter1d(total, 2.0, mode="nearest"))])
+        return int(delays[np.argmax(gaussian_filter(total, 2.0))])
 
     def on_grid(self, delays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log-odds and weights of each block at these delays (hops): float32 [b, d'] each; 0 where a delay was not tested."""
@@ -223,7 +223,7 @@ def ratio_gains(blocks: Blocks, config: DriftConfig = DriftConfig()) -> dict[flo
     """How well the best delay explains all blocks under each slope of interest, 0 among them: nats by slope."""
     worth = blocks.worth(config.evidence)
     heights = {slope: worth.sheared(slope).summed()[0] for slope in (0.0, *(ratio.slope for ratio in RATIOS))}
-    return {slope: float(gaussian_filter1d(height, 2.0, mode="nearest").max()) for slope, height in heights.items()}
+    return {slope: float(gaussian_filter(height, 2.0).max()) for slope, height in heights.items()}
 
 
 def visible_s(slope: float, range_s: float, start_s: float = 0.0) -> float:
@@ -244,7 +244,7 @@ def _group_delays(blocks: Blocks, config: DriftConfig) -> Iterator[tuple[float, 
             tested = known >= max(0.5 * known.max(), 1e-6)
             if not tested.any():
                 continue
-            curve = gaussian_filter1d(config.evidence * np.where(tested, total, total[tested].min()), 2.0, mode="nearest")
+            curve = gaussian_filter(config.evidence * np.where(tested, total, total[tested].min()), 2.0)
             peak = find_peak(curve, near)
             if abs(peak.delay_s - HOP_S * common) <= NEAR_LINE_S and peak.height - peak.runner_up > config.min_group_gain:
                 share = weight[group, peak.index] + 1e-6

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
-from scipy.special import expit
 
 from ..config import FPS, HOP_S, WINDOW_FRAMES, CurveConfig, DecideConfig
+from ..smoothing import expit, gaussian_filter
 from .curve import AnyScores, find_peak, mean_curve
 from .drift import Blocks, blocks_of
 
@@ -158,7 +157,7 @@ def _view(blocks: Blocks, length_s: float, width: int, config: PiecesConfig) -> 
     delays = low + np.arange(width)
     odds, weight = blocks.on_grid(delays)
     starts, stops = blocks.time_s - length_s / 2, blocks.time_s + length_s / 2
-    evidence = config.evidence * gaussian_filter1d(odds, 1.5, axis=1, mode="nearest")
+    evidence = config.evidence * gaussian_filter(odds, 1.5)
     return _View(starts, stops, evidence, odds, weight, delays)
 
 

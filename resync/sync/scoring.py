@@ -10,7 +10,6 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from ..config import FPS, HOP_S, HOPS_PER_FRAME, WINDOW_FRAMES, WINDOW_HOPS, Config
 from ..faces.crops import mouth_crops
@@ -20,6 +19,7 @@ from ..media.image import FrameImage
 from ..media.source import AudioSource, VideoSource
 from ..media.video import Frame, Tick, mean_frame_lag
 from ..parallel import prefetch
+from ..smoothing import mean_filter
 from ..syncnet.backend import Backend
 from ..syncnet.mel import log_mel
 from .activity import activity_mask, activity_share, audible_mask
@@ -183,8 +183,8 @@ def best_face(faces: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
     if len(faces) == 1:
         return faces[0], np.zeros(faces.shape[1:], int)
     known = np.isfinite(faces)
-    total = uniform_filter1d(np.nan_to_num(faces), frames, axis=1, mode="nearest")
-    share = uniform_filter1d(known.astype(np.float32), frames, axis=1, mode="nearest")
+    total = mean_filter(np.nan_to_num(faces), frames, axis=1)
+    share = mean_filter(known, frames, axis=1)
     mean = np.where(known, total / np.maximum(share, 1e-6), -1)
     chosen = mean.argmax(0)
     return np.take_along_axis(faces, chosen[None], 0)[0], chosen

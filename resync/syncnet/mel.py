@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.fft import rfft
 
 from ..config import SAMPLE_RATE, WINDOW_HOPS, MelConfig
 
@@ -25,7 +24,7 @@ def log_mel(audio: np.ndarray, config: MelConfig = MelConfig()) -> np.ndarray:
     bank = mel_bank(config)
     out = np.empty((count, config.bands), np.float32)
     for i in range(0, count, CHUNK):
-        power = np.abs(rfft(frames[i : i + CHUNK] * taper, config.fft, axis=1)) ** 2 / config.window
+        power = np.abs(np.fft.rfft(frames[i : i + CHUNK] * taper, config.fft, axis=1)) ** 2 / config.window
         out[i : i + CHUNK] = np.log10(power @ bank.T + config.floor)
     return out
 
@@ -41,6 +40,15 @@ def mel_bank(config: MelConfig = MelConfig()) -> np.ndarray:
     # The lowest bands are narrower than one FFT bin and would be empty: give them the nearest bin.
     bank += (bank.sum(1, keepdims=True) == 0) * np.eye(len(hz))[np.round(edges[1:-1] / hz[1]).astype(int)]
     return (bank / bank.sum(1, keepdims=True)).astype(np.float32)
+
+
+def constant_windows(mels: np.ndarray) -> np.ndarray:
+    """Which windows of `mel_windows` have the same value throughout, as in digital silence: bool [n - 19].
+
+    The level of a window is subtracted before it is embedded, so that these all have the same embedding.
+    """
+    over_time = lambda x: np.lib.stride_tricks.sliding_window_view(x, WINDOW_HOPS)  # noqa: E731
+    return over_time(mels.min(1)).min(1) == over_time(mels.max(1)).max(1)
 
 
 def mel_windows(mels: np.ndarray) -> np.ndarray:

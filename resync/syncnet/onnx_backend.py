@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from scipy.special import expit
 
 from ..config import WINDOW_FRAMES, DecisionRule
+from ..smoothing import expit
 from .checkpoint import read_tensors, weights_errors
 from .dimensions import Dimensions
-from .mel import mel_windows
+from .mel import constant_windows, mel_windows
 from .onnx_graph import INPUT, audio_graph, visual_graph
 
 BATCH = 32  # windows per call; larger batches cost memory and cache misses
@@ -44,19 +44,26 @@ class OnnxBackend:
     def embed_mouths(self, crops: np.ndarray) -> np.ndarray:
         """See Backend."""
         windows = np.lib.stride_tricks.sliding_window_view(crops, WINDOW_FRAMES, axis=0).transpose(0, 3, 1, 2)
-        return self._run_batches(self._visual, windows, np.uint8)
+        return self._run_batches(self._visual, windows, np.uint8, np.arange(len(windows)))
 
     def embed_audio(self, mels: np.ndarray) -> np.ndarray:
         """See Backend."""
-        return self._run_batches(self._audio, mel_windows(mels), np.float32)
+        windows, varies = mel_windows(mels), ~constant_windows(mels)
+        embeddings = np.empty((len(windows), self.dimensions.embedding), np.float32)
+        embeddings[varies] = self._run_batches(self._audio, windows, np.float32, np.flatnonzero(varies))
+        if not varies.all():
+            embeddings[~varies] = self._run_batches(self._audio, windows, np.float32, np.flatnonzero(~varies)[:1])
+        return embeddings
 
     def probability(self, cosine: np.ndarray) -> np.ndarray:
         """See Backend."""
         return expit(cosine * np.float32(self._scale) + np.float32(self._bias))
 
-    def _run_batches(self, run: Callable, windows: np.ndarray, dtype: type) -> np.ndarray:
-        batches = (windows[i : i + BATCH] for i in range(0, len(windows), BATCH))
-        return np.concatenate([run(None, {INPUT: np.ascontiguousarray(batch, dtype)})[0] for batch in batches])
+    def _run_batches(self, run: Callable, windows: np.ndarray, dtype: type, rows: np.ndarray) -> np.ndarray:
+        """Embeddings of some of the windows: float32 [rows, E]."""
+        batches = (windows[rows[i : i + BATCH]] for i in range(0, len(rows), BATCH))
+        empty = np.empty((0, self.dimensions.embedding), np.float32)
+        return np.concatenate([empty, *(run(None, {INPUT: np.ascontiguousarray(batch, dtype)})[0] for batch in batches)])
 
 
 def _session(model: bytes, threads: int) -> Callable:

@@ -50,7 +50,7 @@ class FakeModel:
     def prepare(self, **kwargs):
         print("set det-size")
 
-    def detect(self, image):
+    def detect(self, image, input_size=None):
         return np.array([[1, 2, 30, 40, 0.6], [50, 2, 80, 40, 0.9]]), np.ones((2, 5, 2))
 
 
@@ -100,7 +100,7 @@ def test_concurrent_calls_reach_an_insightface_model_one_at_a_time(monkeypatch, 
     class MeetingModel(FakeModel):
         meeting, overlapped = Barrier(2), False
 
-        def detect(self, image):
+        def detect(self, image, input_size=None):
             try:
                 self.meeting.wait(timeout=0.3)  # passes only when a second call is in here too
                 self.overlapped = True

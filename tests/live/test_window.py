@@ -63,7 +63,7 @@ def test_ring_takes_more_samples_at_once_than_it_keeps():
 
 
 class NoFaces(FakeDetector):
-    def __call__(self, image) -> Faces:
+    def __call__(self, image, side=None) -> Faces:
         return Faces(np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), np.empty(0, np.float32))
 
 

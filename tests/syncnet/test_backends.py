@@ -143,6 +143,16 @@ def test_batch_borders_do_not_change_the_result(file):
             assert np.allclose(audio[k], net.embed_audio(mels[k : k + 20])[0], atol=1e-6)
 
 
+def test_windows_of_digital_silence_are_embedded_once(file):
+    net, mels, embedded = OnnxBackend.load(file), random_mels(300), []
+    mels[100:200] = -7
+    expected, run = net.embed_audio(mels), net._audio
+    net._audio = lambda names, inputs: embedded.append(len(inputs["input"])) or run(names, inputs)
+    assert np.array_equal(net.embed_audio(mels), expected)
+    assert sum(embedded) == 281 - 6 - 81 + 1, "6 windows in the first 25 rows, 81 in the 100 others"
+    assert np.allclose(expected[120], net.embed_audio(mels[120:140])[0], atol=1e-6)
+
+
 def test_less_than_one_window_is_refused(file):
     for net in (OnnxBackend.load(file), TorchBackend.load(file, CPU)):
         for count in (0, 1, 4):

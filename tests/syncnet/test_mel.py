@@ -5,7 +5,7 @@ import pytest
 
 from resync.config import MelConfig
 from resync.syncnet import mel
-from resync.syncnet.mel import log_mel, mel_bank, mel_windows
+from resync.syncnet.mel import constant_windows, log_mel, mel_bank, mel_windows
 
 RATE = 16000
 
@@ -86,3 +86,11 @@ def test_windows_span_20_frames_and_start_at_every_frame():
 
 def test_number_of_bands_is_configurable():
     assert log_mel(np.zeros(16000, np.float32), MelConfig(bands=40)).shape == (100, 40)
+
+
+def test_constant_windows_are_those_of_one_value():
+    mels = np.random.default_rng(0).normal(size=(60, 80)).astype(np.float32)
+    mels[10:35] = -7
+    assert np.flatnonzero(constant_windows(mels)).tolist() == list(range(10, 16))
+    mels[:] = np.arange(80)
+    assert not constant_windows(mels).any(), "steady, but not the same in all bands"
