@@ -52,7 +52,7 @@ def _crop(gray: GrayImage, centre: np.ndarray, side: float, roll: float, size: i
     # Half the diagonal of the square plus a margin for sampling is enough. Subtract whole blocks: the same pixels are averaged.
     radius -= max(0, radius - int(0.75 * side) - 2 * shrink) // shrink * shrink
     x0, y0 = (np.floor(centre).astype(int) - radius).tolist()
-    region = Image.fromarray(gray.crop(x0, y0, 2 * radius))
+    region = gray.crop(x0, y0, 2 * radius)
     if shrink > 1:
         region = region.reduce(shrink)
     c, s = np.cos(roll) * side / size / shrink, np.sin(roll) * side / size / shrink

@@ -9,6 +9,8 @@ from ..media.image import FrameImage
 from .boxes import Faces, iou, non_maximum_suppression, sort_by_score
 from .detect import Detector
 
+MIN_SIDE = 32  # px, of what is given to the detector
+
 
 class FaceFollower:
     """Detects the faces of successive frames of one shot.
@@ -50,10 +52,13 @@ class FaceFollower:
 
     def _face_at(self, box: np.ndarray, image: FrameImage) -> Faces | None:
         """The face that overlaps a box most, None without any."""
-        side = max(32, round(self._config.follow_scale * float(max(box[2:] - box[:2]))))
-        x, y = np.round((box[:2] + box[2:] - side) / 2).astype(int).tolist()
-        faces = self._detector(image.square(x, y, side), self._config.follow_side)
-        corner = np.array([x, y], np.float32)
+        side = max(MIN_SIDE, round(self._config.follow_scale * float(max(box[2:] - box[:2]))))
+        low = np.maximum((box[:2] + box[2:] - side) // 4 * 2, 0).astype(int)  # even, as the samples of chroma need it
+        high = np.minimum(low + side, image.size) // 2 * 2
+        if min(high - low) < MIN_SIDE:
+            return None
+        faces = self._detector(image.part(*low.tolist(), *high.tolist()), self._config.follow_side)
+        corner = low.astype(np.float32)
         faces = Faces(faces.boxes + np.tile(corner, 2), faces.landmarks + corner, faces.scores)
         overlap = iou(box[None], faces.boxes)[0]
         if not (overlap >= self._config.link_iou).any():

@@ -110,15 +110,16 @@ def decode(
     frame_type: type[_AnyFrame],
     skips: Callable[[Fraction], bool] = lambda end_s: False,
     thread_type: str = "AUTO",
+    deblock: bool = True,
 ) -> Iterator[tuple[Fraction, _AnyFrame]]:
     """Yield (PTS in s, frame) in decoding order.
 
-    Times are the file's own. Packets that cannot be decoded and frames without PTS are skipped;
+    Times are the file's own. deblock: as in `video.read_frames`. Packets that cannot be decoded and frames without PTS are skipped;
     packets for which skips(their end in s) is true are not decoded. Raises the decoder's last error
     if errors are all there was.
     """
     stream.codec_context.thread_type = thread_type
-    stream.codec_context.options = DECODER_OPTIONS
+    stream.codec_context.options = DECODER_OPTIONS if deblock else DECODER_OPTIONS | {"skip_loop_filter": "noref"}
     last_error, any_decoded = None, False
     for packet in _packets(container, stream):
         raise_if_cancelled()
@@ -143,11 +144,12 @@ def decode_from(
     frame_type: type[_AnyFrame],
     from_s: float,
     skip_before_s: float = -math.inf,
+    deblock: bool = True,
 ) -> Iterator[tuple[float, _AnyFrame]]:
     """Yield (time on the clock in s, frame) of a stream of the file at path, from from_s or earlier to the end.
 
     If the first packet after seeking is later than from_s, seeks again from further back, and
-    finally decodes from the start of the file. Packets that end by skip_before_s are not decoded.
+    finally decodes from the start of the file. Packets that end by skip_before_s are not decoded. deblock: see `decode`.
     A stream that was found to end by then is not searched again. Raises MediaError.
     """
     zero: Fraction
@@ -169,7 +171,7 @@ def decode_from(
                 margin_s = None
             else:
                 seek(container, zero, from_s - margin_s)
-            frames = ((float(pts_s - zero), frame) for pts_s, frame in decode(container, stream, frame_type, skips))
+            frames = ((float(pts_s - zero), frame) for pts_s, frame in decode(container, stream, frame_type, skips, deblock=deblock))
             first = next(frames, None)
             if first is None and (margin_s is None or any_skipped or from_s >= _declared_end_s(stream, zero)):
                 _note_end(key, from_s)

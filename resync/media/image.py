@@ -22,8 +22,8 @@ _THUMBNAIL_SOURCE_PX = 320  # a thumbnail uses about this many pixels of the lon
 class GrayImage(Protocol):
     """An image from which greyscale crops can be taken."""
 
-    def crop(self, x: int, y: int, side: int) -> np.ndarray:
-        """The square with its top left corner at (x, y) px: uint8 [side, side], black outside the image."""
+    def crop(self, x: int, y: int, side: int) -> Image.Image:
+        """The square with its top left corner at (x, y) px, black outside the image: mode L."""
 
     def thumbnail(self, side: int) -> np.ndarray:
         """The whole image scaled down, in greyscale or luma, for comparison of frames: float32 [side, side]."""
@@ -43,8 +43,8 @@ class FrameImage(Protocol):
     def bgr(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """Colour pixels: uint8 [H, W, 3], BGR, C-contiguous; scaled to `size` (width, height) if given."""
 
-    def square(self, x: int, y: int, side: int) -> FrameImage:
-        """The square with its top left corner at (x, y) px, black outside the image."""
+    def part(self, left: int, top: int, right: int, bottom: int) -> FrameImage:
+        """A rectangle inside the image, in px; the bounds are even where the size of the image is."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class ArrayGrayImage:
 
     pixels: np.ndarray
 
-    def crop(self, x: int, y: int, side: int) -> np.ndarray:
+    def crop(self, x: int, y: int, side: int) -> Image.Image:
         """See GrayImage."""
-        return np.asarray(Image.fromarray(self.pixels).crop((x, y, x + side, y + side)))
+        return Image.fromarray(self.pixels).crop((x, y, x + side, y + side))
 
     def thumbnail(self, side: int) -> np.ndarray:
         """See GrayImage."""
@@ -76,19 +76,19 @@ class ArrayImage:
     @property
     def gray(self) -> ArrayGrayImage:
         """See FrameImage."""
-        return ArrayGrayImage(np.asarray(self._pillow_image().convert("L")))
+        return ArrayGrayImage(np.asarray(self.pillow_image().convert("L")))
 
     def bgr(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """See FrameImage."""
         if size is None:
             return np.ascontiguousarray(self.pixels[:, :, :3])
-        return np.ascontiguousarray(np.asarray(self._pillow_image().resize(size, Image.Resampling.BILINEAR))[:, :, :3])
+        return np.ascontiguousarray(np.asarray(self.pillow_image().resize(size, Image.Resampling.BILINEAR))[:, :, :3])
 
-    def square(self, x: int, y: int, side: int) -> ArrayImage:
+    def part(self, left: int, top: int, right: int, bottom: int) -> ArrayImage:
         """See FrameImage."""
-        return ArrayImage(np.asarray(self._pillow_image().crop((x, y, x + side, y + side))))
+        return ArrayImage(np.ascontiguousarray(self.pixels[top:bottom, left:right]))
 
-    def _pillow_image(self) -> Image.Image:
+    def pillow_image(self) -> Image.Image:
         """The BGR pixels as a Pillow image that takes them for RGB; four channels are not copied."""
         if self.pixels.shape[2] == 3:
             return Image.fromarray(self.pixels)
@@ -119,21 +119,26 @@ class YuvImage:
 
     def bgr(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """See FrameImage."""
-        return _to_bgr(self.frame, self.quarter_turns, self.reformatter).bgr(size)
+        if size is None:
+            return _to_bgr(self.frame, self.quarter_turns, self.reformatter).bgr()
+        stored = size[::-1] if self.quarter_turns % 2 else size
+        pixels = self.reformatter.reformat(self.frame, *stored, "bgr24", threads=1).to_ndarray()
+        return np.ascontiguousarray(np.rot90(pixels, self.quarter_turns))
 
-    def square(self, x: int, y: int, side: int) -> ArrayImage:
+    def part(self, left: int, top: int, right: int, bottom: int) -> YuvImage:
         """See FrameImage."""
+        return YuvImage(self._cropped_frame(left, top, right, bottom), 0, self.reformatter)
+
+    def crop(self, x: int, y: int, side: int) -> Image.Image:
+        """See GrayImage."""
         width, height = self.size
         # Align to whole chroma samples; for odd sizes swscale would also use a different, slower code path.
         left, top = max(x, 0) // 2 * 2, max(y, 0) // 2 * 2
         right, bottom = min((x + side + 1) // 2 * 2, width), min((y + side + 1) // 2 * 2, height)
         if right <= left or bottom <= top:
-            return ArrayImage(np.zeros((side, side, 3), np.uint8))
-        return _to_bgr(self._cropped_frame(left, top, right, bottom), 0, self.reformatter).square(x - left, y - top, side)
-
-    def crop(self, x: int, y: int, side: int) -> np.ndarray:
-        """See GrayImage."""
-        return self.square(x, y, side).gray.pixels
+            return Image.new("L", (side, side))
+        cropped = _to_bgr(self._cropped_frame(left, top, right, bottom), 0, self.reformatter).pillow_image().convert("L")
+        return cropped.crop((x - left, y - top, x - left + side, y - top + side))
 
     def thumbnail(self, side: int) -> np.ndarray:
         """See GrayImage."""

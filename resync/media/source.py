@@ -82,7 +82,7 @@ def open_source(path: str | Path, config: Config = Config(), *, needs_audio: boo
         require_video(info)
     return VideoSource(
         info,
-        lambda start_s, end_s: read_frames(path, start_s=start_s, end_s=end_s, max_side=side, nearest=True),
+        lambda start_s, end_s: read_frames(path, start_s=start_s, end_s=end_s, max_side=side, nearest=True, deblock=False),
         AudioSource(info.path, config.media.audio_track - 1),
         partial(read_keyframe, path, max_side=side),
     )

@@ -48,6 +48,7 @@ def read_frames(
     fps: float = FPS,
     max_side: int = MediaConfig.max_side,
     nearest: bool = False,
+    deblock: bool = True,
 ) -> Iterator[Frame]:
     """Yield the frame displayed at each tick k / fps with start_s <= k / fps < end_s.
 
@@ -58,9 +59,12 @@ def read_frames(
     The frame displayed at a tick can be up to one frame duration old. With `nearest`, frames are
     selected up to half a tick early, so each tick gets the frame nearest in time: time_s - shown_s
     is then at most half a frame either way, and near zero on average if the rates differ.
+
+    Without `deblock`, frames that no other frame is predicted from are left with the edges of their blocks, in codecs with a
+    loop filter. That saves a fifth of the time of decoding H.264, and the error does not spread to other frames.
     """
     tick = math.ceil((max(start_s, 0.0) - _TICK_TOLERANCE_S) * fps)
-    decoded = decode_from(path, partial(required_video_stream, path=path), av.VideoFrame, tick / fps)
+    decoded = decode_from(path, partial(required_video_stream, path=path), av.VideoFrame, tick / fps, deblock=deblock)
     yield from frames_on_grid(decoded, tick=tick, end_s=end_s, fps=fps, max_side=max_side, nearest=nearest)
 
 

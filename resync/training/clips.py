@@ -49,7 +49,7 @@ def read_clip(path: Path, detector: Detector, faces: FaceConfig = FaceConfig(), 
     require_video_and_audio(info)
     if info.duration_s > MAX_CLIP_S:
         raise MediaError(f"{path}: lasts {info.duration_s / 60:.0f} minutes, and clips are read as a whole; cut it into clips")
-    frames = list(read_frames(path, end_s=MAX_CLIP_S, nearest=True))
+    frames = list(read_frames(path, end_s=MAX_CLIP_S, nearest=True, deblock=False))
     scan = detect_faces((f.image for f in frames), detector, faces)
     tracks = link_tracks(scan, faces)
     if not tracks:

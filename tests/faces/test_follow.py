@@ -78,7 +78,7 @@ def test_one_face_is_not_two():
 def test_a_face_at_the_edge_and_more_faces_than_are_followed():
     follow = FaceFollower(BrightDetector(), CONFIG)
     assert follow(image((0, 0, 40, 50)), 0).boxes.tolist() == [[0, 0, 40, 50]]
-    assert follow(image((0, 0, 40, 50)), 5).boxes.tolist() == [[0, 0, 40, 50]], "black beyond the edge"
+    assert follow(image((0, 0, 40, 50)), 5).boxes.tolist() == [[0, 0, 40, 50]], "less than a square at the edge"
     many = BrightDetector()
     follow = FaceFollower(many, CONFIG)
     for frame in range(0, 15, 5):

@@ -53,7 +53,7 @@ def test_irregular_timestamps(mp4, monkeypatch):
     """Rounding does not make a tick miss its frame; a PTS that runs backwards is skipped, of equal ones the last is kept."""
     decoded = [frame for _, frame in zip(range(6), decoded_frames(mp4))]
     times_s = [0.0, 0.04 + 4e-7, 0.02, 0.08, 0.12, 0.12]
-    monkeypatch.setattr(resync.media.video, "decode_from", lambda *args: zip(times_s, decoded))
+    monkeypatch.setattr(resync.media.video, "decode_from", lambda *args, **options: zip(times_s, decoded))
     frames = list(read_frames(mp4))
     assert [(f.index, frame_number(f)) for f in frames] == [(0, 0), (1, 1), (2, 3), (3, 5)]
 

@@ -28,7 +28,7 @@ def torchrun(processes, cache, out, recipe):
 
 
 def test_two_processes_learn_what_one_does(cache, tmp_path):
-    recipe = {"steps": 60, "batch": 8, "sequence": 8, "warmup": 5, "rate": 2e-3, "dropblock": 0, "average": 0, "check_minutes": 1000}
+    recipe = {"steps": 60, "batch": 24, "sequence": 8, "warmup": 5, "rate": 2e-3, "dropblock": 0, "average": 0, "check_minutes": 1000}
     recipe |= {"augment": asdict(DISABLED), "dimensions": TINY.to_dict()}
     losses = []
     for processes in (1, 2):
@@ -39,7 +39,7 @@ def test_two_processes_learn_what_one_does(cache, tmp_path):
         assert rows[0]["devices"] == processes and len(rows) == 2, "only the main process writes the log"
         losses.append(training_loss(load_model(out / "best.safetensors"), cache))
     # Each process has its own batch statistics, so the networks are similar, not equal.
-    assert losses[1] == pytest.approx(losses[0], rel=0.1) and max(losses) < 0.85 * 2 * np.log(2)
+    assert losses[1] == pytest.approx(losses[0], rel=0.15) and max(losses) < 0.85 * 2 * np.log(2)
 
 
 def test_a_batch_that_is_not_divisible(cache, tmp_path):
