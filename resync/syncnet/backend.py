@@ -24,7 +24,10 @@ class Backend(Protocol):
         """Embed every window of five consecutive mouth crops: uint8 [n, S, S] -> unit vectors, float32 [n - 4, E]."""
 
     def embed_audio(self, mels: np.ndarray) -> np.ndarray:
-        """Embed every window of 20 mel frames (0.2 s), one every 10 ms: float [n, bands] -> unit vectors, float32 [n - 19, E]."""
+        """Embed every window of 20 mel frames (0.2 s), one every 10 ms: float [n, bands] -> unit vectors, float32 [n - 19, E].
+
+        Three of four are interpolated, see interpolation.py.
+        """
 
     def probability(self, cosine: np.ndarray) -> np.ndarray:
         """P(in sync) from cosine similarities: float32 of the same shape; NaN stays NaN."""

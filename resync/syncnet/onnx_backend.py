@@ -12,6 +12,7 @@ from ..config import WINDOW_FRAMES, DecisionRule
 from ..smoothing import expit
 from .checkpoint import read_tensors, weights_errors
 from .dimensions import Dimensions
+from .interpolation import computed_windows, interpolate_embeddings
 from .mel import constant_windows, mel_windows
 from .onnx_graph import INPUT, audio_graph, visual_graph
 
@@ -48,12 +49,14 @@ class OnnxBackend:
 
     def embed_audio(self, mels: np.ndarray) -> np.ndarray:
         """See Backend."""
-        windows, varies = mel_windows(mels), ~constant_windows(mels)
-        embeddings = np.empty((len(windows), self.dimensions.embedding), np.float32)
-        embeddings[varies] = self._run_batches(self._audio, windows, np.float32, np.flatnonzero(varies))
-        if not varies.all():
-            embeddings[~varies] = self._run_batches(self._audio, windows, np.float32, np.flatnonzero(~varies)[:1])
-        return embeddings
+        windows = mel_windows(mels)
+        computed, constant = computed_windows(len(windows)), constant_windows(mels)
+        constant = constant[computed]
+        embeddings = np.empty((len(computed), self.dimensions.embedding), np.float32)
+        embeddings[~constant] = self._run_batches(self._audio, windows, np.float32, computed[~constant])
+        if constant.any():
+            embeddings[constant] = self._run_batches(self._audio, windows, np.float32, computed[constant][:1])
+        return interpolate_embeddings(embeddings, computed)
 
     def probability(self, cosine: np.ndarray) -> np.ndarray:
         """See Backend."""

@@ -11,6 +11,7 @@ import torch
 from ..config import WINDOW_FRAMES, WINDOW_HOPS
 from ..errors import DeviceError
 from .checkpoint import load_model
+from .interpolation import computed_windows, interpolate_embeddings
 from .model import ICSyncNet
 
 BATCH = {"cpu": 64, "cuda": 1024}  # maximum number of windows per call; on the CPU larger batches cost memory and gain nothing
@@ -68,7 +69,9 @@ def embed_mouths(net: ICSyncNet, crops: np.ndarray) -> np.ndarray:
 def embed_audio(net: ICSyncNet, mels: np.ndarray) -> np.ndarray:
     """Embed every window of 20 mel frames: float [n, bands] -> unit vectors, float32 [n - 19, E]."""
     frames = _on_device(net, np.array(mels, np.float32))
-    return _run_batches(net.embed_audio, frames.unfold(0, WINDOW_HOPS, 1).permute(0, 2, 1))
+    windows = frames.unfold(0, WINDOW_HOPS, 1).permute(0, 2, 1)
+    computed = computed_windows(len(windows))
+    return interpolate_embeddings(_run_batches(net.embed_audio, windows[torch.from_numpy(computed).to(windows.device)]), computed)
 
 
 @torch.inference_mode()

@@ -118,7 +118,7 @@ def test_activity_shows_who_speaks_when(late):
 
 def test_mouth_windows_are_crops_of_the_video(analyzer, late, delayed_clip):
     engine, config, evidence = analyzer.engine, analyzer.config.faces, late.evidence
-    scan = detect_faces((frame.image for frame in read_frames(delayed_clip(200), nearest=True)), engine.detector, config)
+    scan = detect_faces((frame.image for frame in read_frames(delayed_clip(200), nearest=True, deblock=False)), engine.detector, config)
     (track,) = link_tracks(scan, config)
     crops = mouth_crops(scan.gray_images, track, engine.backend.dimensions.crop)
     assert 2 <= len(evidence.windows) <= MAX_WINDOWS

@@ -4,10 +4,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.stats import theilslopes
 
 from resync.config import HOPS_PER_FRAME
 from resync.sync.curve import Scores
-from resync.sync.drift import RATIOS, blocks_of, find_ratio, fit_drift, named_ratio, visible_s
+from resync.sync.drift import RATIOS, blocks_of, find_ratio, fit_drift, named_ratio, theil_sen, visible_s
 
 
 def points(slope, count=12, span_s=600.0, noise_s=0.006, start_s=0.1, seed=0):
@@ -41,6 +42,12 @@ def test_the_interval_holds_the_slope(slope, count):
 def test_more_segments_give_a_narrower_interval_but_never_none():
     few, many, exact = (fit_drift(*points(1e-4, count, noise_s=noise)) for count, noise in ((5, 0.01), (50, 0.01), (50, 0.0)))
     assert few.high - few.low > many.high - many.low >= exact.high - exact.low > 0.04 / 600
+
+
+@pytest.mark.parametrize("count", [3, 4, 12, 37])
+def test_the_line_is_that_of_scipy(count):
+    times, delays = points(3e-4, count=count, noise_s=0.03)
+    assert np.allclose(theil_sen(times, delays), theilslopes(delays, times, alpha=0.9), rtol=1e-9)
 
 
 def test_outliers_do_not_bend_the_line():

@@ -140,6 +140,7 @@ def test_batch_borders_do_not_change_the_result(file):
         assert len(mouths) == len(audio) == count
         for k in {0, count // 2, count - 1, min(count, BATCH) - 1, min(count - 1, BATCH)}:
             assert np.allclose(mouths[k], net.embed_mouths(crops[k : k + 5])[0], atol=1e-6)
+            k = count - 1 if k == count - 1 else k // 4 * 4  # the others are interpolated
             assert np.allclose(audio[k], net.embed_audio(mels[k : k + 20])[0], atol=1e-6)
 
 
@@ -149,7 +150,7 @@ def test_windows_of_digital_silence_are_embedded_once(file):
     expected, run = net.embed_audio(mels), net._audio
     net._audio = lambda names, inputs: embedded.append(len(inputs["input"])) or run(names, inputs)
     assert np.array_equal(net.embed_audio(mels), expected)
-    assert sum(embedded) == 281 - 6 - 81 + 1, "6 windows in the first 25 rows, 81 in the 100 others"
+    assert sum(embedded) == 71 - 2 - 21 + 1, "of 71 windows, 2 in the first 25 rows, 21 in the 100 others"
     assert np.allclose(expected[120], net.embed_audio(mels[120:140])[0], atol=1e-6)
 
 

@@ -34,12 +34,12 @@ def test_every_window_of_crops_is_embedded_on_its_own(net, monkeypatch):
         assert np.allclose(embeddings[k], single, atol=1e-5)
 
 
-def test_every_window_of_mels_is_embedded_on_its_own(net, monkeypatch):
-    monkeypatch.setitem(BATCH, "cpu", 7)
+def test_every_fourth_window_of_mels_is_embedded_on_its_own(net, monkeypatch):
+    monkeypatch.setitem(BATCH, "cpu", 3)
     mels = np.random.default_rng(0).normal(-3, 1, (45, 80))
     embeddings = embed_audio(net, mels)
     assert embeddings.shape == (26, 12) and embeddings.dtype == np.float32
-    for k in (0, 6, 7, 25):
+    for k in (0, 4, 8, 24, 25):
         with torch.inference_mode():
             single = net.embed_audio(torch.from_numpy(mels[k : k + 20]).float()[None])[0].numpy()
         assert np.allclose(embeddings[k], single, atol=1e-5)
