@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 # ONNX Runtime from 1.29 on reports its use to its makers over the network, unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 __all__ = [
     "Analyzer",
     "BatchError",
