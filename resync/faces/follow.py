@@ -15,7 +15,8 @@ MIN_SIDE = 32  # px, of what is given to the detector
 class FaceFollower:
     """Detects the faces of successive frames of one shot.
 
-    The whole image is searched every `search_every` frames, and wherever a face is lost. Each known face is then detected in a
+    The whole image is searched every `search_every` frames, and wherever a face is lost; while there is none, also in between, but
+    then only once, without a detector's second look for small faces. Each known face is then detected in a
     square around its last place, scaled so that a face has the same size there whatever its distance: that takes a sixth of the
     pixels of the whole image, and a small face is seen at its own resolution.
     """
@@ -33,12 +34,16 @@ class FaceFollower:
         """The faces in one frame, given its number, which grows from call to call."""
         faces = None
         if self._boxes is not None and frame - self._searched < self._config.search_every:
-            faces = self._faces_at(self._boxes, image)
+            faces = self._faces_at(self._boxes, image) if len(self._boxes) else self._found(image, self._config.detector_side)
         if faces is None:
-            found, self._searched = self._detector(image), frame
-            faces = self._faces_at(found.boxes, image) or found
-        self._boxes = faces.boxes if len(faces.scores) else None
+            faces, self._searched = self._found(image), frame
+        self._boxes = faces.boxes
         return faces
+
+    def _found(self, image: FrameImage, side: int | None = None) -> Faces:
+        """The faces in the whole image."""
+        found = self._detector(image, side)
+        return self._faces_at(found.boxes, image) or found
 
     def _faces_at(self, boxes: np.ndarray, image: FrameImage) -> Faces | None:
         """The faces around these boxes [n, 4], None where one is lost, or where there are too many for this to be faster."""

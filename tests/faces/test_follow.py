@@ -67,6 +67,15 @@ def test_a_lost_face_is_looked_for_in_the_whole_image_at_once():
     assert len(detector.searches) == 3
 
 
+def test_while_there_is_no_face_the_whole_image_is_searched_with_one_look_in_between():
+    detector = BrightDetector()
+    follow = FaceFollower(detector, CONFIG)
+    assert [len(follow(image(), frame).scores) for frame in (0, 5)] == [0, 0]
+    assert detector.searches == [(320, 240)] == detector.looks
+    assert follow(image((240, 80, 40, 50)), 10).boxes.tolist() == [[240, 80, 280, 130]]
+    assert len(detector.searches) == 1 and detector.looks[1] == (320, 240)
+
+
 def test_one_face_is_not_two():
     """Two faces of which one is covered by the other: both squares show the same one."""
     detector = BrightDetector()

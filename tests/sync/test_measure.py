@@ -89,7 +89,7 @@ def test_an_answer_over_a_wider_range_must_be_more_certain():
 def test_without_a_face_nothing_is_read_again():
     scene = Scene(8, 0.1)
     blind = fake_engine()
-    blind.detector.__class__ = type("NoFace", (type(blind.detector),), {"__call__": lambda self, image: no_faces()})
+    blind.detector.__class__ = type("NoFace", (type(blind.detector),), {"__call__": lambda self, image, side: no_faces()})
     evidence = measure(blind, scene.source, scene_config())
     assert evidence.decision.verdict == "undecided" and "face" in evidence.decision.reasons[0]
     assert len(scene.tracks[0].reads) == 1 and evidence.faces == () and evidence.windows == ()
