@@ -102,7 +102,7 @@ class DecisionRule:
     height: float = 2.941
     lead: float = 2.537
     reach: float = 0.209
-    min_certainty: float = 0.6  # below it there is no answer
+    min_certainty: float = 0.7  # below it there is no answer
     min_widened: float = 0.8  # the same where the range was widened: every range tested is one more chance to be wrong
 
     @classmethod

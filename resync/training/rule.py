@@ -32,7 +32,7 @@ class ErrorRates:
     wrong_answers: float
 
 
-LIMITS = ErrorRates(0.025, 0.01, 0.002)
+LIMITS = ErrorRates(0.015, 0.01, 0.002)
 
 
 def fit_rule(samples: PeakSamples, ridge: float = 1e-4) -> DecisionRule:
