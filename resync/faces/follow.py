@@ -16,9 +16,9 @@ class FaceFollower:
     """Detects the faces of successive frames of one shot.
 
     The whole image is searched every `search_every` frames, and wherever a face is lost; while there is none, also in between, but
-    then only once, without a detector's second look for small faces. Each known face is then detected in a
-    square around its last place, scaled so that a face has the same size there whatever its distance: that takes a sixth of the
-    pixels of the whole image, and a small face is seen at its own resolution.
+    without the detector's second look for small faces. Each known face is then detected in a square around its last place, scaled
+    so that a face has the same size there whatever its distance: that takes a quarter of the pixels of the whole image, and a small
+    face is seen at its own resolution.
     """
 
     def __init__(self, detector: Detector, config: FaceConfig = FaceConfig()):
@@ -57,6 +57,8 @@ class FaceFollower:
 
     def _face_at(self, box: np.ndarray, image: FrameImage) -> Faces | None:
         """The face that overlaps a box most, None without any."""
+        if not np.isfinite(box).all():  # the networks give the size as a logarithm
+            return None
         side = max(MIN_SIDE, round(self._config.follow_scale * float(max(box[2:] - box[:2]))))
         low = np.maximum((box[:2] + box[2:] - side) // 4 * 2, 0).astype(int)  # even, as the samples of chroma need it
         high = np.minimum(low + side, image.size) // 2 * 2

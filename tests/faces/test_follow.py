@@ -95,6 +95,16 @@ def test_a_face_at_the_edge_and_more_faces_than_are_followed():
     assert len(many.searches) == 3 and not many.looks
 
 
+def test_a_box_without_finite_size_is_not_followed():
+    class Broken(BrightDetector):
+        def __call__(self, image, side=None):
+            faces = super().__call__(image, side)
+            return faces._replace(boxes=np.full_like(faces.boxes, np.inf)) if side is None else faces
+
+    follow = FaceFollower(Broken(), CONFIG)
+    assert [len(follow(image((100, 80, 40, 50)), frame).scores) for frame in (0, 5)] == [1, 1]
+
+
 def test_a_new_shot_is_searched():
     detector = BrightDetector()
     follow = FaceFollower(detector, CONFIG)
