@@ -11,7 +11,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from resync.demo.clip import talking_clip, write_clip
 
 SECONDS, SIDE = 0.6, 64  # of clips without a face
-TALKING_S, DELAY_MS = 1.0, 200.0  # of clips with one
+TALKING_S, DELAY_MS = 1.5, 200.0  # of clips with one, which gets an answer
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".flv")
 NUMBER = b"00000000"  # in the comment of every encoded clip
 
