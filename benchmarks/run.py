@@ -29,7 +29,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in `resync.cli`, for the stages
 
 from stages import Stopwatch, time_stages  # noqa: E402
-from videos import DURATIONS_S, EDITED, RESOLUTIONS, make_edited_video, make_video  # noqa: E402
+from videos import DURATIONS_S, EDITED, RESOLUTIONS, make_video  # noqa: E402
 
 from resync.remux.apply import shift_audio  # noqa: E402
 from resync.remux.correction import Correction  # noqa: E402
@@ -57,8 +57,7 @@ def main(names: tuple[str, ...], videos: Path, note: str) -> None:
     results = []
     for name in names or NAMES:
         click.echo(f"{name} ...", err=True)
-        path = make_edited_video(videos) if name == EDITED else make_video(videos, *name.split("-"))
-        results.append(benchmark(name, path))
+        results.append(benchmark(name, make_video(videos, *name.split("-"))))
         with open(HERE / "history.jsonl", "a") as history:
             run = {"commit": commit(), "date": date.today().isoformat(), "machine": machine(), "note": note}
             history.write(json.dumps({**run, **results[-1]}) + "\n")

@@ -31,23 +31,19 @@ RESOLUTIONS = {
     "4k": Resolution(3840, 2160, "20M"),
 }
 DURATIONS_S = {"10s": 10, "60s": 60, "10min": 600, "2h": 7200}
-EDITED = "720p-edited"
+EDITED = "720p-edited"  # one to six faces in each shot, of which one speaks
 SHOTS, FACES, SHOT_S = 200, 6, (0.5, 2.5)  # shots of the edited video, most faces in one, and their lengths
 
 
 def make_video(folder: Path, resolution: str, duration: str) -> Path:
     """Path of a video below `folder`, generated if it is missing: H.264 at 25 fps with AAC, MP4."""
-    return _generated(folder / f"{resolution}-{duration}.mp4", lambda: _arguments(folder, resolution, duration))
-
-
-def make_edited_video(folder: Path) -> Path:
-    """The same for a video of 200 shots with one to six faces in each, of which one speaks: 720p."""
-
-    def arguments() -> list:
-        source = _generated_clip(folder / "edited-source.mp4", edited_clip)
-        return ["-i", source, *_encoding(RESOLUTIONS["720p"])]
-
-    return _generated(folder / f"{EDITED}.mp4", arguments)
+    path = folder / f"{resolution}-{duration}.mp4"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        incomplete = path.with_name(f"incomplete-{path.name}")
+        _ffmpeg(*_arguments(folder, resolution, duration), "-movflags", "+faststart", incomplete)
+        incomplete.rename(path)
+    return path
 
 
 def edited_clip(seed: int = 0) -> TalkingClip:
@@ -76,18 +72,10 @@ def _shot(frames: np.ndarray, numbers: np.ndarray, rng: np.random.Generator) -> 
     return out
 
 
-def _generated(path: Path, arguments: Callable[[], list]) -> Path:
-    """The path itself, after ffmpeg has written it if it is missing. arguments: of ffmpeg, without the output."""
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        incomplete = path.with_name(f"incomplete-{path.name}")
-        _ffmpeg(*arguments(), "-movflags", "+faststart", incomplete)
-        incomplete.rename(path)
-    return path
-
-
 def _arguments(folder: Path, resolution: str, duration: str) -> list:
-    """Arguments of ffmpeg: one minute is scaled and encoded, other durations are stream copies of that minute."""
+    """Arguments of ffmpeg: one minute and the edited video are scaled and encoded, the others are stream copies of that minute."""
+    if duration == "edited":
+        return ["-i", _generated_clip(folder / "edited-source.mp4", edited_clip), *_encoding(RESOLUTIONS[resolution])]
     if duration == "60s":
         minute = _generated_clip(folder / "minute.mp4", lambda: talking_clip(BASE_S, 1, 25, (640, 360)))
         return ["-i", minute, *_encoding(RESOLUTIONS[resolution])]

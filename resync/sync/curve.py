@@ -1,6 +1,6 @@
 """Scores of every window at every delay, and the one smoothed probability curve made of them.
 
-NumPy and SciPy only. A delay is in hops of 10 ms, positive when the audio is late.
+NumPy only. A delay is in hops of 10 ms, positive when the audio is late.
 """
 
 from __future__ import annotations

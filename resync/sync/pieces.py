@@ -2,7 +2,7 @@
 
 A hidden Markov model over blocks of windows: a delay, and whether somebody visible speaks. Where nobody does, no delay gains or
 loses anything, so that a voice-over does not pass for a delay of its own. Every jump costs as much as a piece must gain to be
-believed. NumPy and SciPy only.
+believed. NumPy only.
 """
 
 from __future__ import annotations
